@@ -1,0 +1,84 @@
+"""The slot that a request takes on a node.
+
+Web and relay know only `Dispatcher`, whose answers are asynchronous: a queue, or a store that several gateways share,
+can stand behind it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+
+from ollamamax.errors import GatewayError, ModelNotFound, Unavailable
+from ollamamax.fleet.nodes import Fleet, Node
+from ollamamax.fleet.routing import Candidate, Wanted, choose
+from ollamamax.names import is_cloud
+
+
+@attrs.define(eq=False)
+class Lease:
+    """One request's place on a node; it counts as in flight there until it is released.
+
+    Attributes:
+        node: the node.
+    """
+
+    node: Node
+
+    def __attrs_post_init__(self) -> None:
+        self.node.in_flight.add(self)
+
+    def release(self) -> None:
+        """Gives the place back; a second call does nothing."""
+        self.node.in_flight.discard(self)
+
+
+class Dispatcher(Protocol):
+    """What gives requests their nodes."""
+
+    def acquire(self, wanted: Wanted) -> Deferred[Lease]:
+        """Finds a place for a request.
+
+        Args:
+            wanted: what the request needs.
+
+        Returns:
+            Fires with a lease, which the caller releases when the request is over, however it ends. Fails with
+            `ModelNotFound` when no node has the model, with `Unavailable` when those that could serve are down.
+            Cancelling it gives up waiting.
+        """
+        ...
+
+
+class SimpleDispatcher:
+    """Takes the best node there is at this moment and never waits."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def acquire(self, wanted: Wanted) -> Deferred[Lease]:
+        """See `Dispatcher.acquire`."""
+        name = choose(wanted, [_candidate(node, wanted.model) for node in self._fleet.nodes.values()])
+        if name is None:
+            return fail(self._refusal(wanted))
+        return succeed(Lease(self._fleet.nodes[name]))
+
+    def _refusal(self, wanted: Wanted) -> GatewayError:
+        if wanted.model is None or wanted.purpose in ("any", "management") or is_cloud(wanted.model):
+            return Unavailable()
+        if any(node.up for node in self._fleet.active) and not self._fleet.has_model(wanted.model):
+            return ModelNotFound(wanted.model)
+        return Unavailable()
+
+
+def _candidate(node: Node, model: str | None) -> Candidate:
+    return Candidate(
+        name=node.name,
+        up=node.up,
+        has_model=model is not None and model in node.models,
+        resident=model is not None and model in node.resident,
+        in_flight=len(node.in_flight),
+        standby=node.standby,
+    )
