@@ -1,0 +1,220 @@
+"""Connections on threads of their own.
+
+A unit of work is a function of a `Transaction`. It waits, where it must, for one of the pool's connections, runs on one
+of the pool's threads, and its result arrives on the reactor's thread. There are as many threads as connections, so to
+wait for a thread is to wait for a connection: that is the wait that is counted. The reactor's own thread pool is left
+alone, because look-ups of names need it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from ollamamax.store.failures import StoreUnavailable, reason_of
+from ollamamax.store.statistics import CLOSED_BY_ERROR, CLOSED_BY_SHUTDOWN, NO_TABLE, PoolStatistics
+from ollamamax.store.transaction import Transaction
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+    from twisted.internet.interfaces import IReactorFromThreads
+
+T = TypeVar("T")
+Work = Callable[[Transaction], T]
+
+
+class Threads(Protocol):
+    """What is used of Twisted's ThreadPool."""
+
+    def start(self) -> None:
+        """Allows threads to be made."""
+
+    def stop(self) -> None:
+        """Waits for the threads and ends them."""
+
+    def callInThreadWithCallback(
+        self, on_result: Callable[[bool, T | Failure], object], work: Callable[[], T], /
+    ) -> None:
+        """Runs `work` on a thread, and there `on_result` with its success and its result."""
+
+
+class ConnectionPool:
+    """A bounded number of connections of one engine.
+
+    Args:
+        engine: makes the connections; its own pool holds at least `size`.
+        reactor: where results arrive.
+        size: how many connections, and threads.
+        statistics: told of everything.
+        writes: whether units of work write: then their `begin` and `commit` are counted as queries.
+        is_broken: whether a connection that failed like this is to be thrown away.
+        threads: for tests; made here where it is not given, and idle until the first unit of work.
+        seconds: a monotonic clock.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        reactor: IReactorFromThreads,
+        size: int,
+        statistics: PoolStatistics,
+        writes: bool,
+        is_broken: Callable[[DBAPIError], bool],
+        threads: Threads | None = None,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._reactor = reactor
+        self._size = size
+        self._statistics = statistics
+        self._writes = writes
+        self._is_broken = is_broken
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._unfinished = 0
+        self._undelivered = 0
+        self._closing: list[Deferred[None]] = []
+        self._is_ending = False
+        self._is_closed = False
+        self._threads = threads if threads is not None else _threads(size, "store-writer" if writes else "store-reader")
+        self._threads.start()
+        watch(engine, statistics)
+
+    def run(self, work: Work[T]) -> Deferred[T]:
+        """Runs a unit of work in one transaction, and commits it.
+
+        Args:
+            work: called once, on a thread; what it returns must not need the connection any more.
+
+        Returns:
+            Fires with what `work` returned, once it is committed; fails with StoreUnavailable where the database
+            failed, and with `work`'s own exception where it raised one. Nothing of it has happened then. Cancelling
+            it gives the result up; the work itself is done all the same.
+        """
+        if self._closing:
+            return fail(StoreUnavailable(detail="the store is closed"))
+        with self._lock:
+            waits = self._unfinished >= self._size
+            self._unfinished += 1
+        self._undelivered += 1
+        result: Deferred[T] = Deferred()
+        submitted = self._seconds() if waits else None
+        self._threads.callInThreadWithCallback(
+            partial(self._reactor.callFromThread, self._deliver, result), partial(self._work, work, submitted)
+        )
+        return result
+
+    def close(self) -> Deferred[None]:
+        """Ends connections and threads once the work at hand is done.
+
+        Returns:
+            Fires when they have gone; may be called again at any time.
+        """
+        if self._is_closed:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._closing.append(done)
+        self._close_when_idle()
+        return done
+
+    def _deliver(self, result: Deferred[T], _succeeded: bool, value: T | Failure) -> None:
+        self._undelivered -= 1
+        result.callback(value)  # a Failure makes it fail
+        self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        if self._closing and not self._undelivered and not self._is_ending:
+            self._is_ending = True
+            # On a thread, because the last connection to a SQLite file writes its log back into the file.
+            self._threads.callInThreadWithCallback(
+                partial(self._reactor.callFromThread, self._ended), self._engine.dispose
+            )
+
+    def _ended(self, _succeeded: bool, value: object) -> None:
+        if isinstance(value, Failure):
+            self._log.failure("connections were not closed cleanly", failure=value)
+        self._threads.stop()
+        self._is_closed = True
+        for done in self._closing:
+            done.callback(None)
+
+    # What follows runs on the pool's threads.
+
+    def _work(self, work: Work[T], submitted: float | None) -> T:
+        try:
+            try:
+                connection = self._engine.connect()
+            except SQLAlchemyError as error:
+                self._statistics.connect_failed()
+                raise StoreUnavailable(detail=reason_of(error)) from None
+            return self._use(connection, work, None if submitted is None else self._seconds() - submitted)
+        finally:
+            with self._lock:
+                self._unfinished -= 1
+
+    def _use(self, connection: Connection, work: Work[T], waited: float | None) -> T:
+        self._statistics.checked_out(waited)
+        broken = False
+        try:
+            return self._transact(connection, work)
+        except SQLAlchemyError as error:
+            broken = isinstance(error, DBAPIError) and (error.connection_invalidated or self._is_broken(error))
+            raise StoreUnavailable(detail=reason_of(error)) from None
+        finally:
+            self._statistics.checked_in()
+            if broken:
+                connection.invalidate()
+            connection.close()
+
+    def _transact(self, connection: Connection, work: Work[T]) -> T:
+        if not self._writes:
+            with connection.begin():
+                return work(Transaction(connection, self._statistics))
+        with self._statistics.query("begin", NO_TABLE):
+            transaction = connection.begin()
+        try:
+            value = work(Transaction(connection, self._statistics))
+            with self._statistics.query("commit", NO_TABLE):
+                transaction.commit()
+        except BaseException:
+            transaction.close()
+            raise
+        return value
+
+
+def watch(engine: Engine, statistics: PoolStatistics) -> None:
+    """Tells `statistics` of every connection that the engine opens and closes."""
+
+    def connected(_: DBAPIConnection, __: ConnectionPoolEntry) -> None:
+        statistics.opened()
+
+    def invalidated(_: DBAPIConnection, entry: ConnectionPoolEntry, __: BaseException | None) -> None:
+        entry.info["closed_by"] = CLOSED_BY_ERROR
+
+    def closed(_: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        statistics.closed(entry.info.pop("closed_by", CLOSED_BY_SHUTDOWN))
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "invalidate", invalidated)
+    event.listen(engine, "close", closed)
+
+
+def _threads(size: int, name: str) -> ThreadPool:
+    """Threads that are made when they are needed, and that keep no process alive that forgot to close the store."""
+    threads = ThreadPool(minthreads=0, maxthreads=size, name=name)
+    threads.threadFactory = partial(threading.Thread, daemon=True)  # type: ignore[assignment]
+    return threads
