@@ -1,0 +1,128 @@
+"""Every metric of the server, declared once.
+
+Collectors, documentation, dashboards and alerts take names, labels, help and buckets from here. Pure: no I/O, neither
+Twisted nor prometheus-client. Names are stable once released.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Upper bounds in seconds of prometheus-client's default buckets, without the last one (+Inf)."""
+
+QUERY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+"""Upper bounds in seconds for queries of a store on the same machine or the same network."""
+
+
+@attrs.frozen
+class Metric:
+    """One metric family.
+
+    Attributes:
+        name: the name under which its samples are queried, so with `_total` for a counter and `_info` for an info.
+        kind: its type; an info is shown as a gauge of value 1 where the format has no such type.
+        labels: the names of its labels, in the order in which values are given; `le` is implied.
+        help: the text of its HELP line.
+        buckets: upper bounds of a histogram, ascending, without +Inf.
+    """
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+_HTTP_LABELS = ("method", "endpoint", "status")
+
+HTTP_REQUESTS = Metric("http_requests_total", "counter", _HTTP_LABELS, "Total number of HTTP requests")
+HTTP_REQUEST_DURATION = Metric(
+    "http_request_duration_seconds", "histogram", _HTTP_LABELS, "HTTP request duration in seconds", DEFAULT_BUCKETS
+)
+HTTP_REQUESTS_IN_FLIGHT = Metric(
+    "http_requests_in_flight", "gauge", (), "Number of HTTP requests currently being processed"
+)
+HTTP_CLIENT_DISCONNECTS = Metric(
+    "ollamamax_http_client_disconnects_total",
+    "counter",
+    ("endpoint", "phase"),
+    "Requests whose client went away before the response was complete",
+)
+
+DB_MAX_OPEN = Metric("db_connections_max_open", "gauge", (), "Connections that the database pool may have open")
+DB_OPEN = Metric("db_connections_open", "gauge", (), "Connections that the database pool has open")
+DB_IN_USE = Metric("db_connections_in_use", "gauge", (), "Open database connections that are in use")
+DB_IDLE = Metric("db_connections_idle", "gauge", (), "Open database connections that are idle")
+DB_WAITS = Metric("db_connections_wait_total", "counter", (), "Checkouts that had to wait for a database connection")
+DB_WAIT_DURATION = Metric(
+    "db_connections_wait_duration_seconds_total", "counter", (), "Seconds spent waiting for a database connection"
+)
+DB_CLOSED = Metric("db_connections_closed_total", "counter", ("reason",), "Database connections closed, by reason")
+DB_QUERIES = Metric(
+    "db_queries_total", "counter", ("operation", "table", "status"), "Database queries by operation, table and result"
+)
+DB_QUERY_DURATION = Metric(
+    "db_query_duration_seconds",
+    "histogram",
+    ("operation", "table"),
+    "Database query duration in seconds",
+    QUERY_BUCKETS,
+)
+
+LEDGER_PENDING = Metric("ollamamax_ledger_pending", "gauge", (), "Ledger rows that wait to be written")
+LEDGER_DROPPED = Metric("ollamamax_ledger_dropped_total", "counter", (), "Ledger rows that were never written")
+
+NODE_UP = Metric("ollamamax_node_up", "gauge", ("node",), "Whether the node's last probe succeeded (1) or not (0)")
+NODE_INFO = Metric(
+    "ollamamax_node_info", "info", ("node", "version", "simulated"), "The node's Ollama version, and whether it is real"
+)
+NODE_LAST_PROBE = Metric(
+    "ollamamax_node_last_probe_timestamp_seconds", "gauge", ("node",), "Unix time of the node's last finished probe"
+)
+NODE_IN_FLIGHT = Metric("ollamamax_node_in_flight", "gauge", ("node",), "Requests of this gateway that the node holds")
+
+SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
+SERIES_OVERFLOWED = Metric(
+    "ollamamax_metrics_series_overflowed_total",
+    "counter",
+    ("family",),
+    "Observations that were folded together because their family holds as many series as it may",
+)
+COLLECTOR_ERRORS = Metric(
+    "ollamamax_metrics_collector_errors_total",
+    "counter",
+    ("collector",),
+    "Times that a collector failed and its samples were left out of a scrape",
+)
+BUILD_INFO = Metric("ollamamax_build_info", "info", ("version",), "The version of the server")
+
+CATALOGUE: tuple[Metric, ...] = (
+    HTTP_REQUESTS,
+    HTTP_REQUEST_DURATION,
+    HTTP_REQUESTS_IN_FLIGHT,
+    HTTP_CLIENT_DISCONNECTS,
+    DB_MAX_OPEN,
+    DB_OPEN,
+    DB_IN_USE,
+    DB_IDLE,
+    DB_WAITS,
+    DB_WAIT_DURATION,
+    DB_CLOSED,
+    DB_QUERIES,
+    DB_QUERY_DURATION,
+    LEDGER_PENDING,
+    LEDGER_DROPPED,
+    NODE_UP,
+    NODE_INFO,
+    NODE_LAST_PROBE,
+    NODE_IN_FLIGHT,
+    SCRAPES,
+    SERIES_OVERFLOWED,
+    COLLECTOR_ERRORS,
+    BUILD_INFO,
+)

@@ -1,0 +1,112 @@
+"""All metrics of one server, on a registry of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from ollamamax.metrics import sources
+from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, SCRAPES, Metric
+from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
+from ollamamax.metrics.families import Families, values
+from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+
+class Metrics:
+    """The registry of one server and what is wired to it; the process's global registry is never used.
+
+    The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
+    `scraped` and `observe_query` work from the start, `watch_database`, `watch_ledger` and `watch_fleet` add the rest.
+
+    Args:
+        version: the server's, for `ollamamax_build_info`.
+        max_series: how many series each of the HTTP families may hold.
+
+    Attributes:
+        registry: what a scrape renders.
+        http: the metrics of the HTTP server.
+    """
+
+    def __init__(self, version: str, *, max_series: int = MAX_SERIES) -> None:
+        self.registry = CollectorRegistry()
+        self.http = HttpMetrics(max_series=max_series)
+        self._collectors: list[SafeCollector] = []
+        self._scrapes: dict[str, int] = {}
+        self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
+        self._query_durations = Histogram(
+            DB_QUERY_DURATION.name,
+            DB_QUERY_DURATION.help,
+            DB_QUERY_DURATION.labels,
+            buckets=DB_QUERY_DURATION.buckets,
+            registry=None,
+        )
+        # Registered last for ever, so that a failure shows in the scrape in which it happened.
+        self._errors = self._collector("collector_errors", [COLLECTOR_ERRORS], lambda: self._failures.collect)
+        self.registry.register(self._errors)
+        self._collectors.append(self._errors)
+        self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
+        self.add("http", HTTP_METRICS, self.http.snapshot)
+        self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
+
+    def add(self, name: str, metrics: Sequence[Metric], snapshot: Callable[[], Families]) -> None:
+        """Wires one more collector.
+
+        Args:
+            name: the label under which its failures are counted.
+            metrics: what it gives.
+            snapshot: copies the state on the reactor's thread; see `SafeCollector`.
+
+        Raises:
+            ValueError: one of the metrics is already there.
+        """
+        collector = self._collector(name, metrics, snapshot)
+        self.registry.register(collector)
+        self._collectors.append(collector)
+        self.registry.unregister(self._errors)
+        self.registry.register(self._errors)
+
+    def watch_database(self, read: Callable[[], sources.DatabaseState]) -> None:
+        """Wires the database's pool, whose statistics `read` gives, and the durations of `observe_query`."""
+        self.add("database", sources.DATABASE_METRICS, lambda: sources.database(read()))
+        self.add("database_queries", [DB_QUERY_DURATION], lambda: self._query_durations.collect)
+
+    def watch_ledger(self, read: Callable[[], sources.LedgerState]) -> None:
+        """Wires the ledger."""
+        self.add("ledger", sources.LEDGER_METRICS, lambda: sources.ledger(read()))
+
+    def watch_fleet(self, read: Callable[[], Iterable[sources.NodeState]]) -> None:
+        """Wires the nodes; `read` gives those that exist at that moment."""
+        self.add("fleet", sources.FLEET_METRICS, lambda: sources.fleet(read()))
+
+    def observe_query(self, operation: str, table: str, status: str, seconds: float) -> None:
+        """Times one query, from any thread; by status, queries are counted in the pool's own statistics."""
+        self._query_durations.labels(operation, table).observe(seconds)
+
+    def scraped(self, code: int) -> None:
+        """Counts an answer of `/metrics`; on the reactor's thread."""
+        label = str(code)
+        self._scrapes[label] = self._scrapes.get(label, 0) + 1
+
+    def snapshot(self) -> Snapshot:
+        """Copies all state as it is now, for `collectors.rendering`; on the reactor's thread."""
+        return {collector: collector.freeze() for collector in self._collectors}
+
+    def text(self) -> bytes:
+        """The exposition in the text format, rendered at once: for tests and tools, not for a running reactor."""
+        with rendering(self.snapshot()):
+            return generate_latest(self.registry)
+
+    def _collector(self, name: str, metrics: Sequence[Metric], snapshot: Callable[[], Families]) -> SafeCollector:
+        self._failures.labels(name)
+        return SafeCollector(name, metrics, snapshot, self._count_failure)
+
+    def _count_failure(self, name: str) -> None:
+        self._failures.labels(name).inc()
+
+    def _scrapes_snapshot(self) -> Families:
+        counts = tuple(self._scrapes.items())
+        return lambda: [values(SCRAPES, (((code,), count) for code, count in counts))]

@@ -1,0 +1,186 @@
+"""State of other rooms, read at scrape: the database's pool, the ledger, the nodes, the build.
+
+Nothing is mirrored into gauges, so nothing can drift. Each function copies what it is given, on the reactor's thread,
+and gives a callable that makes families of the copy. The other rooms are known as Protocols only.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from ollamamax.metrics.catalogue import (
+    BUILD_INFO,
+    DB_CLOSED,
+    DB_IDLE,
+    DB_IN_USE,
+    DB_MAX_OPEN,
+    DB_OPEN,
+    DB_QUERIES,
+    DB_WAIT_DURATION,
+    DB_WAITS,
+    LEDGER_DROPPED,
+    LEDGER_PENDING,
+    NODE_IN_FLIGHT,
+    NODE_INFO,
+    NODE_LAST_PROBE,
+    NODE_UP,
+)
+from ollamamax.metrics.families import Families, Family, value, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sized
+
+DATABASE_METRICS = (
+    DB_MAX_OPEN,
+    DB_OPEN,
+    DB_IN_USE,
+    DB_IDLE,
+    DB_WAITS,
+    DB_WAIT_DURATION,
+    DB_CLOSED,
+    DB_QUERIES,
+)
+LEDGER_METRICS = (LEDGER_PENDING, LEDGER_DROPPED)
+FLEET_METRICS = (NODE_UP, NODE_INFO, NODE_LAST_PROBE, NODE_IN_FLIGHT)
+BUILD_METRICS = (BUILD_INFO,)
+
+
+class DatabaseState(Protocol):
+    """The statistics of the database's pool at one moment; the object that `/metrics.json` shows too."""
+
+    @property
+    def max_open(self) -> int:
+        """How many connections may be open."""
+
+    @property
+    def open(self) -> int:
+        """How many are."""
+
+    @property
+    def in_use(self) -> int:
+        """How many of them somebody has."""
+
+    @property
+    def idle(self) -> int:
+        """How many of them nobody has."""
+
+    @property
+    def wait_count(self) -> int:
+        """Checkouts that had to wait."""
+
+    @property
+    def wait_duration_seconds(self) -> float:
+        """For how long, together."""
+
+    @property
+    def closed(self) -> Mapping[str, int]:
+        """Connections closed, by reason."""
+
+    @property
+    def queries(self) -> Mapping[tuple[str, str, str], int]:
+        """Queries by operation, table and status."""
+
+
+class LedgerState(Protocol):
+    """What the ledger has still to write, and what it could not."""
+
+    @property
+    def pending(self) -> int:
+        """Rows that wait."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were given up."""
+
+
+class NodeState(Protocol):
+    """What is known of one node."""
+
+    @property
+    def name(self) -> str:
+        """Its configured name; the label `node`."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether it is a simulator."""
+
+    @property
+    def up(self) -> bool:
+        """Whether its last probe succeeded."""
+
+    @property
+    def version(self) -> str | None:
+        """Its Ollama's version; None before the first answer."""
+
+    @property
+    def probed_at(self) -> float | None:
+        """Unix time of the last probe's end; None before it."""
+
+    @property
+    def in_flight(self) -> Sized:
+        """What this gateway has running there."""
+
+
+@attrs.frozen
+class _NodeCopy:
+    name: str
+    up: bool
+    version: str
+    simulated: str
+    probed_at: float | None
+    in_flight: int
+
+    @classmethod
+    def of(cls, node: NodeState) -> _NodeCopy:
+        simulated = "true" if node.simulated else "false"
+        return cls(node.name, node.up, node.version or "", simulated, node.probed_at, len(node.in_flight))
+
+
+def database(state: DatabaseState) -> Families:
+    """The families of the database's pool."""
+    return partial(_database, state, tuple(state.closed.items()), tuple(state.queries.items()))
+
+
+def ledger(state: LedgerState) -> Families:
+    """The families of the ledger."""
+    return partial(_ledger, state.pending, state.dropped)
+
+
+def fleet(nodes: Iterable[NodeState]) -> Families:
+    """The families of the nodes."""
+    return partial(_fleet, [_NodeCopy.of(node) for node in nodes])
+
+
+def build(version: str) -> Families:
+    """The family that tells the server's version."""
+    return lambda: [values(BUILD_INFO, [((version,), 1)])]
+
+
+def _database(
+    state: DatabaseState,
+    closed: tuple[tuple[str, int], ...],
+    queries: tuple[tuple[tuple[str, str, str], int], ...],
+) -> Iterable[Family]:
+    yield value(DB_MAX_OPEN, state.max_open)
+    yield value(DB_OPEN, state.open)
+    yield value(DB_IN_USE, state.in_use)
+    yield value(DB_IDLE, state.idle)
+    yield value(DB_WAITS, state.wait_count)
+    yield value(DB_WAIT_DURATION, state.wait_duration_seconds)
+    yield values(DB_CLOSED, (((reason,), count) for reason, count in closed))
+    yield values(DB_QUERIES, queries)
+
+
+def _ledger(pending: int, dropped: int) -> Iterable[Family]:
+    yield value(LEDGER_PENDING, pending)
+    yield value(LEDGER_DROPPED, dropped)
+
+
+def _fleet(nodes: list[_NodeCopy]) -> Iterable[Family]:
+    yield values(NODE_UP, (((node.name,), float(node.up)) for node in nodes))
+    yield values(NODE_INFO, (((node.name, node.version, node.simulated), 1) for node in nodes))
+    yield values(NODE_LAST_PROBE, (((node.name,), node.probed_at) for node in nodes if node.probed_at is not None))
+    yield values(NODE_IN_FLIGHT, (((node.name,), node.in_flight) for node in nodes))

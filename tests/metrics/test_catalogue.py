@@ -1,0 +1,34 @@
+"""The declarations of metrics."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client import Histogram
+
+from ollamamax.metrics.catalogue import CATALOGUE, DEFAULT_BUCKETS, HTTP_REQUEST_DURATION, Metric
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+def test_names_follow_the_conventions(metric: Metric) -> None:
+    """Names, suffixes and labels are what Prometheus' conventions ask of each kind."""
+    assert re.fullmatch(r"(http|db|ollamamax)_[a-z_]+[a-z]", metric.name)
+    assert metric.name.endswith("_total") == (metric.kind == "counter")
+    assert metric.name.endswith("_info") == (metric.kind == "info")
+    assert bool(metric.buckets) == (metric.kind == "histogram")
+    assert list(metric.buckets) == sorted(set(metric.buckets))
+    assert metric.help
+    assert not metric.help.endswith(".")
+    assert "le" not in metric.labels
+
+
+def test_names_are_declared_once() -> None:
+    """No two families have the same name."""
+    assert len({metric.name for metric in CATALOGUE}) == len(CATALOGUE)
+
+
+def test_default_buckets_are_those_of_the_stock_client() -> None:
+    """The duration of HTTP requests is measured with prometheus-client's default buckets."""
+    assert (*DEFAULT_BUCKETS, float("inf")) == Histogram.DEFAULT_BUCKETS
+    assert HTTP_REQUEST_DURATION.buckets == DEFAULT_BUCKETS

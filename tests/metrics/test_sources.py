@@ -1,0 +1,99 @@
+"""State of other rooms at scrape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ollamamax.metrics import sources
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ollamamax.metrics.families import Families
+
+
+@attrs.define
+class Pool:
+    """Statistics of a pool, at one moment."""
+
+    max_open: int = 4
+    open: int = 3
+    in_use: int = 2
+    idle: int = 1
+    wait_count: int = 7
+    wait_duration_seconds: float = 0.25
+    closed: Mapping[str, int] = attrs.Factory(lambda: {"error": 5})
+    queries: Mapping[tuple[str, str, str], int] = attrs.Factory(lambda: {("insert", "requests", "ok"): 9})
+
+
+@attrs.define
+class Node:
+    """One node."""
+
+    name: str
+    simulated: bool = False
+    up: bool = True
+    version: str | None = "0.33.0"
+    probed_at: float | None = 1761561000.0
+    in_flight: set[object] = attrs.Factory(set)
+
+
+@attrs.define
+class Rows:
+    """A ledger's queue."""
+
+    pending: int = 3
+    dropped: int = 1
+
+
+def samples(families: Families) -> dict[tuple[str, tuple[str, ...]], float]:
+    """All samples by name and label values."""
+    return {
+        (sample.name, tuple(sample.labels.values())): sample.value for family in families() for sample in family.samples
+    }
+
+
+def test_database() -> None:
+    """Every figure of the pool is shown under its name."""
+    assert samples(sources.database(Pool())) == {
+        ("db_connections_max_open", ()): 4,
+        ("db_connections_open", ()): 3,
+        ("db_connections_in_use", ()): 2,
+        ("db_connections_idle", ()): 1,
+        ("db_connections_wait_total", ()): 7,
+        ("db_connections_wait_duration_seconds_total", ()): 0.25,
+        ("db_connections_closed_total", ("error",)): 5,
+        ("db_queries_total", ("insert", "requests", "ok")): 9,
+    }
+
+
+def test_ledger() -> None:
+    """Rows that wait are a gauge, rows that were lost a counter."""
+    assert samples(sources.ledger(Rows())) == {
+        ("ollamamax_ledger_pending", ()): 3,
+        ("ollamamax_ledger_dropped_total", ()): 1,
+    }
+
+
+def test_fleet() -> None:
+    """Each node is shown by its name; what is not known of it yet is not made up."""
+    nodes = [Node("a", in_flight={1, 2}), Node("b", simulated=True, up=False, version=None, probed_at=None)]
+    families = sources.fleet(nodes)
+    nodes[0].in_flight.clear()
+    nodes[0].up = False
+    assert samples(families) == {
+        ("ollamamax_node_up", ("a",)): 1,
+        ("ollamamax_node_up", ("b",)): 0,
+        ("ollamamax_node_info", ("a", "0.33.0", "false")): 1,
+        ("ollamamax_node_info", ("b", "", "true")): 1,
+        ("ollamamax_node_last_probe_timestamp_seconds", ("a",)): 1761561000.0,
+        ("ollamamax_node_in_flight", ("a",)): 2,
+        ("ollamamax_node_in_flight", ("b",)): 0,
+    }
+
+
+def test_build() -> None:
+    """The version is a label of a constant."""
+    assert samples(sources.build("1.2.3")) == {("ollamamax_build_info", ("1.2.3",)): 1}
