@@ -1,0 +1,87 @@
+"""What is carried, and what is reported of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, runtime_checkable
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from ollamamax.address import NodeAddress
+from ollamamax.relay.deadlines import RelayTimeouts
+from ollamamax.relay.ending import Terminal
+from ollamamax.relay.messages import RequestHead, StreamedBody
+from ollamamax.relay.verdict import NO_USAGE, Usage
+
+
+@runtime_checkable
+class Breakable(Protocol):
+    """A request whose answer can be broken off."""
+
+    def break_off(self) -> Deferred[None] | None:
+        """Ends the connection by FIN, without the end of the body's framing, once all that was written is sent.
+
+        Returns:
+            Fires, with whatever result, when the connection is gone; only then may a handler return, as Klein would
+            end the body cleanly. None where there is nothing to wait for.
+        """
+
+
+@attrs.frozen
+class Carriage:
+    """One request to one node.
+
+    Attributes:
+        address: the node.
+        head: the request as the client sent it; which of its headers go on is decided here.
+        body: the whole body, or one that is still arriving.
+        streaming: whether the client asked for a stream.
+        terminal: by what the end of the answer is known.
+        operation: `chat`, `generate`, `embed` or `embeddings`; None for what is no inference.
+        timeouts: the limits of the phases.
+        extra_headers: set on the response that goes to the client, in place of the node's own of the same name.
+        before_end: done when the node has succeeded and before the client can know it, so that what it asks next finds
+            the change that it made. Of a stream the last event waits for it, of another answer all. It ends by itself;
+            what it raises is logged and changes nothing.
+    """
+
+    address: NodeAddress
+    head: RequestHead
+    body: bytes | StreamedBody
+    streaming: bool
+    terminal: Terminal
+    operation: str | None
+    timeouts: RelayTimeouts
+    extra_headers: tuple[tuple[bytes, bytes], ...] = ()
+    before_end: Callable[[], Awaitable[object]] | None = None
+
+
+@attrs.frozen
+class RelayReport:
+    """How a carriage ended. All times are seconds of the relay's clock.
+
+    Attributes:
+        outcome: `success`, `length`, `client_error`, `client_disconnected`, `unavailable`, `timeout`, `node_error`,
+            `stream_error` or `incomplete`.
+        status: what the client was told; None if nothing.
+        error_code: what went wrong, for programs.
+        operation: the carriage's, or `load` where the answer says that a model was only loaded or unloaded.
+        usage: what the node reported.
+        first_token_at: when the first content was handed to the client's transport; streams only.
+        started_at: when the relay began.
+        head_at: when the node's head arrived.
+        finished_at: when it was over.
+        bytes_out: of the body, framing left out.
+    """
+
+    outcome: str
+    status: int | None
+    error_code: str | None
+    operation: str | None
+    started_at: float
+    finished_at: float
+    usage: Usage = NO_USAGE
+    first_token_at: float | None = None
+    head_at: float | None = None
+    bytes_out: int = 0

@@ -1,0 +1,189 @@
+"""What an answer of Ollama's own API meant, read from its bytes on their way to the client.
+
+Facts of the wire: a stream is NDJSON whose last line has `done: true` (`types.go`, `ChatResponse`, `GenerateResponse`);
+an error inside of it is a line `{"error": …}` after which nothing follows. Nothing that a node may send raises an
+exception here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+import msgspec
+
+from ollamamax.relay.framing import NdjsonLines
+from ollamamax.relay.tail import BodyTail
+from ollamamax.relay.usage import ABSENT, NO_USAGE, Answer, Usage, reported_usage
+
+__all__ = ["NO_USAGE", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
+
+_EMPTY = frozenset({b"", b'""', b"null", b"[]", b"{}", b"false"})
+_GENERATIONS = frozenset({"chat", "generate"})
+
+
+@attrs.frozen
+class Verdict:
+    """What an answer with a 2xx status meant.
+
+    Attributes:
+        outcome: `success`, `length`, `stream_error` or `incomplete`.
+        operation: the one asked about, or `load` where the answer says that a model was only loaded or unloaded.
+        usage: what was reported.
+        done: whether the terminal was seen.
+        error: whether an in-band error was.
+        mid_line: whether the bytes ended inside of a line (streams only).
+        first_token_at: the `now` of the first content; None for whole answers and where there was none.
+    """
+
+    outcome: str
+    operation: str | None
+    usage: Usage = NO_USAGE
+    done: bool = False
+    error: bool = False
+    mid_line: bool = False
+    first_token_at: float | None = None
+
+
+class Judge(Protocol):
+    """Reads an answer on its way."""
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Takes bytes that went to the client at `now`, in seconds of the clock."""
+
+    def finish(self, now: float) -> Verdict:
+        """Judges what was fed; nothing is fed after it."""
+
+
+class _Message(msgspec.Struct):
+    content: msgspec.Raw = ABSENT
+    thinking: msgspec.Raw = ABSENT
+    tool_calls: msgspec.Raw = ABSENT
+
+
+_read_answer = msgspec.json.Decoder(Answer).decode
+_read_message = msgspec.json.Decoder(_Message).decode
+
+
+class NativeVerdict:
+    """Judges an answer of chat, generate, embed or embeddings."""
+
+    def __init__(self, operation: str, streaming: bool) -> None:
+        """Begins.
+
+        Args:
+            operation: `chat`, `generate`, `embed` or `embeddings`.
+            streaming: whether the answer is NDJSON; else it is one JSON object.
+        """
+        self._operation = operation
+        self._generates = operation in _GENERATIONS
+        self._streaming = streaming
+        self._lines = NdjsonLines()
+        self._tail = BodyTail()
+        self._first_token_at: float | None = None
+        self._last: Answer | None = None
+        self._error = False
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Takes bytes that went to the client at `now`, in seconds of the clock."""
+        if not self._streaming:
+            self._tail.feed(data)
+            return
+        for line in self._lines.feed(data):
+            # Certainly no terminal and no error: the object's last member says so, and no escape hides another.
+            if (
+                self._first_token_at is None
+                or not line.endswith(b'"done":false}')
+                or b'"error"' in line
+                or b"\\" in line
+            ):
+                self._read(line, now)
+
+    def finish(self, now: float = 0.0) -> Verdict:
+        """Judges what was fed.
+
+        Args:
+            now: the clock, for a last line that no line feed ended.
+        """
+        if self._streaming:
+            if self._lines.mid_line:
+                self._read(self._lines.rest(), now)
+        else:
+            self._read(self._tail.members(), now)
+            self._first_token_at = None
+        last = self._last
+        done = last is not None
+        operation = self._operation
+        if self._error:
+            outcome = "stream_error"
+        elif not done and self._generates:
+            outcome = "incomplete"
+        else:
+            outcome = "success"
+        if last is not None and self._generates:
+            reason = bytes(last.done_reason)
+            if reason == b'"length"' and not self._error:
+                outcome = "length"
+            elif reason in (b'"load"', b'"unload"'):
+                operation = "load"
+        usage = NO_USAGE if last is None else reported_usage(last, self._generates)
+        if self._operation == "embeddings":
+            usage = NO_USAGE
+        return Verdict(outcome, operation, usage, done, self._error, self._lines.mid_line, self._first_token_at)
+
+    def _read(self, line: bytes, now: float) -> None:
+        answer = _answer(line)
+        if answer is None:
+            return
+        if bytes(answer.error) not in _EMPTY:
+            self._error = True
+        if self._first_token_at is None and self._generates and _has_content(answer):
+            self._first_token_at = now
+        if not self._generates or bytes(answer.done) == b"true":
+            self._last = answer
+
+
+class ManagementVerdict:
+    """Judges the progress stream of a pull, push or create, which ends in `success` or in an error line."""
+
+    def __init__(self) -> None:
+        self._lines = NdjsonLines()
+        self._done = False
+        self._error = False
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Takes bytes that went to the client at `now`."""
+        for line in self._lines.feed(data):
+            if b'"success"' in line or b'"error"' in line or b"\\" in line:
+                self._read(line)
+
+    def finish(self, now: float = 0.0) -> Verdict:
+        """Judges what was fed."""
+        if self._lines.mid_line:
+            self._read(self._lines.rest())
+        outcome = "stream_error" if self._error else "success" if self._done else "incomplete"
+        return Verdict(outcome, None, done=self._done, error=self._error, mid_line=self._lines.mid_line)
+
+    def _read(self, line: bytes) -> None:
+        answer = _answer(line)
+        if answer is not None:
+            self._error = self._error or bytes(answer.error) not in _EMPTY
+            self._done = self._done or bytes(answer.status) == b'"success"'
+
+
+def _answer(text: bytes) -> Answer | None:
+    try:
+        return _read_answer(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _has_content(answer: Answer) -> bool:
+    for field in (answer.response, answer.thinking, answer.tool_calls):
+        if bytes(field) not in _EMPTY:
+            return True
+    try:
+        message = _read_message(answer.message)
+    except (ValueError, RecursionError):
+        return False
+    return any(bytes(field) not in _EMPTY for field in (message.content, message.thinking, message.tool_calls))

@@ -1,0 +1,299 @@
+"""What answers mean."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ollamamax.relay.responses import ResponseParser
+from ollamamax.relay.verdict import NO_USAGE, ManagementVerdict, NativeVerdict, Usage, Verdict
+
+# By hand, from the recordings: operation, streaming, outcome, operation found, (input, output), index of the first read
+# of the body with content (None: no first token), seconds (total, load, prompt, output) in nanoseconds.
+TABLE: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("0.33", "generate-stream"): (
+        "generate",
+        True,
+        "success",
+        "generate",
+        (4, 6),
+        0,
+        (555774979, 515195311, 5431343, 31062403),
+    ),
+    ("0.33", "generate-whole"): (
+        "generate",
+        False,
+        "success",
+        "generate",
+        (4, 6),
+        None,
+        (41375510, 1501399, 6756070, 30743965),
+    ),
+    ("0.33", "generate-raw-stop"): (
+        "generate",
+        False,
+        "success",
+        "generate",
+        (3, 3),
+        None,
+        (25737377, 2095300, 5517702, 15860823),
+    ),
+    ("0.33", "generate-load"): ("generate", True, "success", "load", (None, None), None, None),
+    ("0.33", "generate-unload"): ("generate", True, "success", "load", (None, None), None, None),
+    ("0.33", "chat-load"): ("chat", True, "success", "load", (None, None), None, None),
+    ("0.33", "chat-stream"): ("chat", True, "success", "chat", (4, 6), 0, (41880079, 1691121, 5503050, 30431475)),
+    ("0.33", "chat-whole"): ("chat", False, "success", "chat", (4, 6), None, (41422039, 1835275, 5624777, 30355271)),
+    ("0.33", "chat-think-stream"): (
+        "chat",
+        True,
+        "success",
+        "chat",
+        (4, 11),
+        0,
+        (833032259, 766078924, 5681425, 55949047),
+    ),
+    ("0.33", "chat-tools-stream"): ("chat", True, "success", "chat", (4, 4), 0, (33467078, 1711821, 5570489, 20538084)),
+    ("0.33", "chat-cut-mid-stream"): ("chat", True, "stream_error", "chat", (None, None), 0, None),
+    ("0.33", "generate-cut-mid-stream"): ("generate", True, "stream_error", "generate", (None, None), 0, None),
+    ("0.33", "chat-engine-dies-mid-stream"): ("chat", True, "stream_error", "chat", (None, None), 0, None),
+    ("0.24", "chat-stream"): ("chat", True, "length", "chat", (18, 6), 0, (24909232, 4959788, 11244494, 7305615)),
+    ("0.33", "embed-empty"): ("embed", False, "success", "embed", (None, None), None, None),
+    ("0.33", "embeddings"): ("embeddings", False, "success", "embeddings", (None, None), None, None),
+}
+
+
+class Body:
+    """The body of a recorded response, and its pieces as the parser gave them."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.pieces: list[bytes] = []
+        parser = ResponseParser(self, head_request=False)
+        parser.feed(raw)
+        assert parser.complete
+
+    def response_started(self, head: object) -> None:
+        """Not looked at."""
+
+    def response_data(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+
+def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Verdict:
+    """The verdict on pieces that came at 0.0, 1.0, 2.0…"""
+    for now, piece in enumerate(pieces):
+        judge.feed(piece, float(now))
+    return judge.finish(float(len(pieces)))
+
+
+@pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key[1]}-{key[0]}")
+def test_recorded_answers(key: tuple[str, str], recorded: dict[tuple[str, str], Any]) -> None:
+    """Every recorded inference answer means what a person reads in it."""
+    operation, streaming, outcome, found, (input_tokens, output_tokens), first, phases = TABLE[key]
+    verdict = judged(NativeVerdict(operation, streaming), Body(recorded[key].raw).pieces)
+    assert (verdict.outcome, verdict.operation) == (outcome, found)
+    assert (verdict.usage.input_tokens, verdict.usage.output_tokens) == (input_tokens, output_tokens)
+    assert verdict.first_token_at == (None if first is None else float(first))
+    seconds = (None,) * 4 if phases is None else tuple(value / 1e9 for value in phases)
+    usage = verdict.usage
+    assert (usage.total_seconds, usage.load_seconds, usage.prompt_seconds, usage.output_seconds) == seconds
+    assert verdict.error == (outcome == "stream_error")
+
+
+@settings(max_examples=60)
+@given(key=st.sampled_from(sorted(TABLE)), data=st.data())
+def test_any_split_means_the_same(
+    key: tuple[str, str], recorded: dict[tuple[str, str], Any], data: st.DataObject
+) -> None:
+    """The verdict does not depend on how an answer was cut on its way."""
+    operation, streaming = TABLE[key][:2]
+    body = b"".join(Body(recorded[key].raw).pieces)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=30)))
+    places = [0, *cuts, len(body)]
+    pieces = [body[a:b] for a, b in pairwise(places)]
+    whole = judged(NativeVerdict(operation, streaming), [body])
+    cut = judged(NativeVerdict(operation, streaming), pieces)
+    assert (cut.outcome, cut.usage, cut.done, cut.error, cut.operation) == (
+        whole.outcome, whole.usage, whole.done, whole.error, whole.operation)  # fmt: skip
+    assert (cut.first_token_at is None) == (whole.first_token_at is None)
+
+
+@pytest.mark.parametrize(("version", "name", "tokens"), [("0.33", "embed-one", 2), ("0.24", "embed-many", 5)])
+def test_embeddings_usage(version: str, name: str, tokens: int, recorded: dict[tuple[str, str], Any]) -> None:
+    """An embed answer tells its input; there is no output to tell."""
+    body = b"".join(Body(recorded[version, name].raw).pieces)
+    usage = judged(NativeVerdict("embed", False), [body]).usage
+    assert usage.input_tokens is not None
+    assert usage.output_tokens is None
+    assert usage.output_seconds is None
+    assert usage.total_seconds is not None
+    assert f'"prompt_eval_count":{usage.input_tokens}'.encode() in body
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"),
+    [
+        ("pull-fresh-stream", "success"),
+        ("pull-stream", "success"),
+        ("push-stream", "success"),
+        ("create-from", "success"),
+        ("pull-no-registry", "stream_error"),
+        ("pull-absent", "stream_error"),
+    ],
+)
+def test_recorded_management(name: str, outcome: str, recorded: dict[tuple[str, str], Any]) -> None:
+    """Progress streams end in success or in an error line."""
+    pieces = Body(recorded["0.33", name].raw).pieces
+    assert judged(ManagementVerdict(), pieces).outcome == outcome
+    cut = judged(ManagementVerdict(), [b"".join(pieces)[:-20]])
+    assert cut.outcome == "incomplete"
+    assert cut.mid_line
+
+
+def final(fields: bytes) -> Usage:
+    """The usage of a final line with these members."""
+    return judged(NativeVerdict("chat", True), [b'{"done":true' + fields + b"}\n"]).usage
+
+
+@pytest.mark.parametrize(
+    "number",
+    [b"-1", b"1.5", b"1e3", b"true", b"null", b'"4"', b"[4]", b"{}", b"1" * 30, b"9" * 5000, b"1e400", b"1000000001"],
+    ids=lambda number: number[:12].decode(),
+)
+def test_absurd_counts_are_not_reported(number: bytes) -> None:
+    """A count that cannot be one is None and hides nothing else."""
+    for name in ("prompt_eval_count", "eval_count", "prompt_eval_cached_count"):
+        usage = final(b',"' + name.encode() + b'":' + number + b',"total_duration":1000000000')
+        assert {
+            "prompt_eval_count": usage.input_tokens,
+            "eval_count": usage.output_tokens,
+            "prompt_eval_cached_count": usage.cached_tokens,
+        }[name] is None
+        assert usage.total_seconds == 1.0
+    assert final(b',"total_duration":' + b"9" * 18).total_seconds is None
+
+
+def test_numbers_left_out() -> None:
+    """Go leaves zeros out: where the answer was measured they are 0, where it was not they are unknown."""
+    assert final(b',"total_duration":2000000000,"eval_count":3') == Usage(0, 3, None, 2.0, 0.0, 0.0, 0.0)
+    assert final(b',"done_reason":"stop"') == NO_USAGE
+    assert final(b',"total_duration":1,"prompt_eval_count":9,"prompt_eval_cached_count":7').cached_tokens == 7
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json",
+        b"[1,2]",
+        b'{"done":true',
+        b'{"done":"true"}',
+        b'{"done":1}',
+        b'{"message":{"done":true}}',
+        b'{"message":{"content":"\\"done\\":true"},"done":false}',
+        b'{"x":' + b"[" * 100_000 + b"}",
+        b'{"message":7,"done":false}',
+        b'{"error":null,"done":false}',
+        b'{"error":"","done":false}',
+        b"\xff\xfe",
+    ],
+    ids=lambda line: line[:24].decode("latin-1"),
+)
+def test_no_terminal(line: bytes) -> None:
+    """Whatever only looks like a terminal or an error is none, and broken lines raise nothing."""
+    verdict = judged(NativeVerdict("chat", True), [line + b"\n"])
+    assert (verdict.outcome, verdict.done, verdict.error) == ("incomplete", False, False)
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        (b'{ "done" : true }', "success"),
+        (b'{"d\\u006fne":true}', "success"),
+        (b'{"done":false,"done":true}', "success"),
+        (b'{"done":true,"done":false}', "incomplete"),
+        (b'{"done":true}\r', "success"),
+        (b'{"done":true,"done_reason":"length"}', "length"),
+        (b'{"error":"x"}', "stream_error"),
+        (b'{"\\u0065rror":"x","done":false}', "stream_error"),
+        (b'{"error":{"message":"x"},"done":false}', "stream_error"),
+        (b'{"error":"x","done":true,"done_reason":"length"}', "stream_error"),
+    ],
+)
+def test_spellings_of_terminals(line: bytes, outcome: str) -> None:
+    """A terminal and an error are found however JSON allows to write them, first token seen or not."""
+    content = b'{"message":{"content":"a"},"done":false}\n'
+    assert judged(NativeVerdict("chat", True), [line + b"\n"]).outcome == outcome
+    assert judged(NativeVerdict("chat", True), [content, line + b"\n"]).outcome == outcome
+    assert judged(NativeVerdict("chat", True), [content, line]).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        (b'{"message":{"role":"assistant","content":""},"done":false}', False),
+        (b'{"message":null,"done":false}', False),
+        (b'{"response":"","done":false}', False),
+        (b'{"message":{"content":"","tool_calls":[]},"done":false}', False),
+        (b'{"message":{"content":" "},"done":false}', True),
+        (b'{"message":{"content":"","thinking":"a"},"done":false}', True),
+        (b'{"message":{"content":"","tool_calls":[{"id":1}]},"done":false}', True),
+        (b'{"response":"a","done":false}', True),
+        (b'{"response":"","thinking":"a","done":false}', True),
+        (b'{"response":"","tool_calls":[{"id":1}],"done":false}', True),
+    ],
+)
+def test_first_token(line: bytes, counts: bool) -> None:
+    """The first token is the first chunk with content, thinking or tool calls; not the first chunk."""
+    pieces = [b'{"message":{"content":""},"done":false}\n', line + b"\n", b'{"done":true}\n']
+    assert judged(NativeVerdict("chat", True), pieces).first_token_at == (1.0 if counts else None)
+
+
+def test_an_error_line_wins_over_a_later_terminal() -> None:
+    """A stream with an error is no success whatever follows."""
+    verdict = judged(NativeVerdict("chat", True), [b'{"error":"x"}\n{"done":true}\n'])
+    assert (verdict.outcome, verdict.done, verdict.error) == ("stream_error", True, True)
+
+
+@pytest.mark.parametrize("size", [100_000, 400_000, 3_000_000])
+def test_large_whole_answers(size: int) -> None:
+    """The members behind a large one are read, though only the end of a large answer is kept."""
+    numbers = b"[" + b",".join([b"0.25"] * (size // 5)) + b"]"
+    body = b'{"model":"m","embeddings":[' + numbers + b"]," + b'"total_duration":5000000000,"prompt_eval_count":17}'
+    pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
+    usage = judged(NativeVerdict("embed", False), pieces).usage
+    assert (usage.input_tokens, usage.total_seconds) == (17, 5.0)
+    assert judged(NativeVerdict("embeddings", False), [b'{"embedding":' + numbers + b"}"]).outcome == "success"
+
+
+@pytest.mark.parametrize("text", [b"a,", b'\\",\\"done\\":true,\\"x\\":\\"', b"],", b"\\\\", b"x" * 10], ids=repr)
+def test_long_texts_in_whole_answers(text: bytes) -> None:
+    """Text that looks like members does not pass for them, in an answer of which only the end is kept."""
+    body = (
+        b'{"model":"m","message":{"role":"assistant","content":"'
+        + text * 50_000
+        + text * (300_000 // len(text))
+        + b'","tool_calls":[{"function":{"arguments":{"done":false,"eval_count":1}}}]},"done":true,'
+        b'"done_reason":"length","total_duration":1000000000,"prompt_eval_count":2,"eval_count":3}'
+    )
+    pieces = [body[at : at + 1000] for at in range(0, len(body), 1000)]
+    verdict = judged(NativeVerdict("chat", False), pieces)
+    assert (verdict.outcome, verdict.usage.input_tokens, verdict.usage.output_tokens) == ("length", 2, 3)
+    assert judged(NativeVerdict("chat", False), [*pieces[:-1]]).outcome == "incomplete"
+
+
+def test_a_broken_whole_answer() -> None:
+    """A whole generation without its terminal is incomplete; nothing to read of an embedding is no failure."""
+    assert judged(NativeVerdict("chat", False), [b'{"message":']).outcome == "incomplete"
+    assert judged(NativeVerdict("generate", False), []).outcome == "incomplete"
+    assert judged(NativeVerdict("generate", False), [b'{"error":"x"}']).outcome == "stream_error"
+    assert judged(NativeVerdict("embed", False), [b"x" * 300_000, b"y" * 300_000]).usage == NO_USAGE
+
+
+@given(st.lists(st.binary(max_size=40), max_size=10), st.booleans())
+def test_nothing_raises(pieces: list[bytes], streaming: bool) -> None:
+    """No bytes of a node raise an exception."""
+    judged(NativeVerdict("chat", streaming), pieces)
+    judged(ManagementVerdict(), pieces)
