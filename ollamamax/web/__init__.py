@@ -1,0 +1,1 @@
+"""HTTP in: the door (channel and site), what stands before the routes, and the routes."""

@@ -1,0 +1,91 @@
+"""The account of one inference request, from its head to its row in the ledger."""
+
+from __future__ import annotations
+
+import attrs
+
+from ollamamax.errors import GatewayError, NodeFailure, NodeTimedOut, RequestRejected
+from ollamamax.relay.carriage import RelayReport
+from ollamamax.relay.verdict import Usage
+from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.web.carrying import Carrier
+from ollamamax.web.site import GatewayRequest
+
+
+class Account:
+    """Collects what is learnt of a request, and closes with exactly one final row.
+
+    Attributes:
+        row: what is known by now.
+    """
+
+    def __init__(self, carrier: Carrier, request: GatewayRequest, operation: str) -> None:
+        self._carrier = carrier
+        self._request = request
+        peer = request.client_ip
+        self.row = LedgerRow(
+            id=request.request_id,
+            client_request_id=carrier.peers.client_request_id(peer, request.getHeader("x-request-id")),
+            started_at=carrier.now(),
+            operation=operation,
+            endpoint=carrier.endpoint_of(request),
+            client_address=carrier.peers.client_address(peer, request.getHeader("x-forwarded-for")),
+        )
+
+    def note(self, **known: object) -> None:
+        """Takes columns that have become known."""
+        self.row = attrs.evolve(self.row, **known)  # type: ignore[arg-type]
+
+    def begin(self, node: str) -> None:
+        """The request goes to a node."""
+        self.note(node=node, attempts=self.row.attempts + 1)
+        self._carrier.ledger.started(self.row)
+
+    def end(self, report: RelayReport) -> None:
+        """The response is over, or its client has gone."""
+        usage = report.usage
+        first_token_at = report.first_token_at
+        self._close(
+            outcome=report.outcome,
+            status=report.status,
+            error_code=report.error_code,
+            operation="load" if report.operation == "load" else self.row.operation,
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cached_tokens=usage.cached_tokens,
+            load_seconds=usage.load_seconds,
+            prompt_seconds=usage.prompt_seconds,
+            output_seconds=usage.output_seconds,
+            slot_wait_seconds=_slot_wait(usage),
+            first_token_seconds=None if first_token_at is None else first_token_at - self._request.body_at,
+        )
+
+    def fail(self, error: GatewayError) -> None:
+        """The request is answered with an error of the gateway's."""
+        self._close(outcome=outcome_of(error), status=error.status, error_code=error.code)
+
+    def give_up(self) -> None:
+        """The client has gone before anything was sent to it."""
+        self._close(outcome="client_disconnected")
+
+    def _close(self, **columns: object) -> None:
+        duration = self._carrier.clock() - self._request.received_at
+        self.note(finished_at=self._carrier.now(), duration_seconds=duration, **columns)
+        self._carrier.ledger.finished(self.row)
+
+
+def outcome_of(error: GatewayError) -> str:
+    """The verdict on a request that ends with an error before its response began."""
+    if isinstance(error, RequestRejected):
+        return "client_error"
+    if isinstance(error, NodeTimedOut):
+        return "timeout"
+    return "node_error" if isinstance(error, NodeFailure) else "unavailable"
+
+
+def _slot_wait(usage: Usage) -> float | None:
+    """What Ollama does not report: the part of the whole that no phase accounts for."""
+    phases = (usage.load_seconds, usage.prompt_seconds, usage.output_seconds)
+    if usage.total_seconds is None or any(phase is None for phase in phases):
+        return None
+    return max(0.0, usage.total_seconds - sum(phase for phase in phases if phase is not None))

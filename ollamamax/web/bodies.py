@@ -1,0 +1,115 @@
+"""What the gateway reads of a JSON body, and which bodies it refuses.
+
+Pure. Ollama's server is written in Go, whose JSON decoder matches keys without regard to case (folding Unicode too) and
+takes the last of two equal keys. A check that reads another key than Ollama does is no check, so a body with two keys
+that fold to the same is refused, at the top and in `options`, and fields are looked up by their folded name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import attrs
+import msgspec
+
+from ollamamax.errors import InvalidBody, MissingBody, ModelRequired
+
+_T = TypeVar("_T")
+
+
+class _Key:
+    """A JSON object's key with an identity of its own, so that equal keys do not overwrite one another."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+def _key(kind: type, value: object) -> object:
+    return kind(value)
+
+
+_OBJECT = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=_key)
+_NESTED_OBJECTS = ("options",)
+_SHORT = 64
+
+
+@attrs.frozen
+class JsonBody:
+    """A request's JSON object, decoded one level deep.
+
+    Attributes:
+        data: the body as it was received, which is the body that is sent on.
+        fields: the raw JSON of each member under its folded name.
+    """
+
+    data: bytes = attrs.field(repr=False)
+    fields: Mapping[str, msgspec.Raw] = attrs.field(repr=False)
+
+    def read(self, name: str, kind: type[_T]) -> _T | None:
+        """One member, or None where it is absent or null.
+
+        Raises:
+            InvalidBody: the member is of another type; the text names it and says what was expected.
+        """
+        raw = self.fields.get(name)
+        if raw is None:
+            return None
+        try:
+            return msgspec.json.decode(raw, type=kind | None)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise InvalidBody(f"{name}: {error}") from None
+
+    def model(self, *names: str) -> str:
+        """The model that the body names.
+
+        Args:
+            names: the members that may hold it, the preferred one first (`model`, then the older `name`).
+
+        Raises:
+            ModelRequired: none of them holds a name.
+            InvalidBody: one of them is no text.
+        """
+        for name in names or ("model",):
+            text = self.read(name, str)
+            if text and text.strip():
+                return text
+        raise ModelRequired
+
+    def is_empty(self, name: str) -> bool:
+        """Whether a member is absent or holds nothing: null, an empty text, an empty list."""
+        raw = bytes(self.fields.get(name, b"null"))
+        return len(raw) < _SHORT and self.read(name, object) in (None, "", [])
+
+
+def parse(data: bytes) -> JsonBody:
+    """Reads a body.
+
+    Raises:
+        MissingBody: there is none.
+        InvalidBody: it is no JSON object, or two of its keys are the same to Ollama.
+    """
+    if not data.strip():
+        raise MissingBody
+    fields = _folded(data)
+    for name in _NESTED_OBJECTS:
+        nested = fields.get(name)
+        if nested is not None and bytes(nested).lstrip()[:1] == b"{":
+            _folded(nested)
+    return JsonBody(data, fields)
+
+
+def _folded(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+    try:
+        members = _OBJECT.decode(data)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidBody(f"invalid JSON: {error}") from None
+    fields: dict[str, msgspec.Raw] = {}
+    for key, value in members.items():
+        name = key.text.casefold()
+        if name in fields:
+            raise InvalidBody("invalid JSON: two keys of one object differ in nothing but their case")
+        fields[name] = value
+    return fields

@@ -1,0 +1,132 @@
+"""What every carried request has in common: its lease on a node, its head, its row, its way through the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import attrs
+
+from ollamamax.errors import GatewayError, NodeConnectFailed, UnsupportedEncoding
+from ollamamax.fleet.dispatch import Dispatcher, Lease
+from ollamamax.fleet.routing import Wanted
+from ollamamax.relay.messages import RequestHead, StreamedBody
+from ollamamax.relay.relay import Carriage, Relay, RelayReport, RelayTimeouts, Terminal
+from ollamamax.settings import Settings
+from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.web.peers import PeerPolicy
+from ollamamax.web.site import GatewayRequest
+
+SIMULATED = (b"X-OllamaMax-Simulated", b"1")
+
+
+class RequestLedger(Protocol):
+    """Where the accounts of requests are kept."""
+
+    def started(self, row: LedgerRow) -> None:
+        """Records that a request was sent to a node."""
+
+    def finished(self, row: LedgerRow) -> None:
+        """Records how a request ended."""
+
+
+@attrs.frozen
+class Carrier:
+    """The collaborators of a carried request.
+
+    Attributes:
+        dispatcher: chooses the node.
+        relay: carries request and response.
+        ledger: keeps the accounts.
+        settings: the settings in force.
+        peers: what is believed and kept of a client.
+        endpoint_of: the pattern of a request's route.
+        now: the wall clock, Unix seconds.
+        clock: the monotonic clock that stamps requests, in seconds.
+        suspect: hears of a node, by its name, to which no connection could be made.
+        refresh: learns a node's models anew, by its name; never takes long, and never fails.
+    """
+
+    dispatcher: Dispatcher
+    relay: Relay
+    ledger: RequestLedger
+    settings: Settings
+    peers: PeerPolicy
+    endpoint_of: Callable[[GatewayRequest], str]
+    now: Callable[[], float]
+    clock: Callable[[], float]
+    suspect: Callable[[str], None]
+    refresh: Callable[[str], Awaitable[object]]
+
+    async def lease(self, wanted: Wanted) -> Lease:
+        """A place on a node.
+
+        Raises:
+            ModelNotFound: no node has the model.
+            Unavailable: no node that has it is up.
+        """
+        return await self.dispatcher.acquire(wanted)
+
+    async def carry(
+        self,
+        request: GatewayRequest,
+        lease: Lease,
+        *,
+        target: bytes,
+        body: bytes | StreamedBody,
+        streaming: bool,
+        terminal: Terminal,
+        timeouts: RelayTimeouts,
+        operation: str | None = None,
+        before_end: Callable[[], Awaitable[object]] | None = None,
+    ) -> RelayReport:
+        """Carries one request to the node of a lease and its response back.
+
+        Args:
+            request: the client's request.
+            lease: a place on a node.
+            target: path and query of the request there.
+            body: the body that is sent.
+            streaming: whether the answer is a stream of events.
+            terminal: how such a stream ends where it is complete.
+            timeouts: how long each phase may take.
+            operation: what the ledger calls an inference.
+            before_end: what has to be done before the client may know that the node has succeeded.
+
+        Raises:
+            GatewayError: nothing was sent to the client.
+        """
+        node = lease.node
+        fields = request.requestHeaders.getAllRawHeaders()
+        head = RequestHead(request.method, target, tuple((name, value) for name, values in fields for value in values))
+        carriage = Carriage(
+            address=node.address,
+            head=head,
+            body=body,
+            streaming=streaming,
+            terminal=terminal,
+            operation=operation,
+            timeouts=timeouts,
+            before_end=before_end,
+            extra_headers=(SIMULATED,) if node.simulated else (),
+        )
+        try:
+            return await self.relay.carry(request, carriage)
+        except NodeConnectFailed:
+            self.suspect(node.name)
+            raise
+
+
+def whole_body(request: GatewayRequest) -> bytes:
+    """A request's body.
+
+    Raises:
+        GatewayError: the channel refused it (too large, too slow).
+        UnsupportedEncoding: it is compressed, so nothing could be checked in it.
+    """
+    refusal: GatewayError | None = request.refusal
+    if refusal is not None:
+        raise refusal
+    if (request.getHeader("content-encoding") or "identity").strip().casefold() != "identity":
+        raise UnsupportedEncoding
+    return request.body()

@@ -1,0 +1,181 @@
+"""The gateway's own API under /api/v1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+from klein import Klein
+from twisted.web.resource import IResource
+
+from ollamamax.errors import ResourceNotFound
+from ollamamax.fleet.inventory import ModelSummary
+from ollamamax.fleet.nodes import Fleet, Node
+from ollamamax.names import normalized
+from ollamamax.store.ledger import Ledger
+from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.web.answers import listing, page, respond_json, rfc3339
+from ollamamax.web.failures import answers_failures
+from ollamamax.web.inference import CHAT, GENERATE, Inference
+from ollamamax.web.site import GatewayRequest
+
+
+class ControlRoutes:
+    """The routes under /api/v1.
+
+    Args:
+        fleet: the nodes and their models.
+        inference: answers chat and generate.
+        ledger: the accounts of past requests.
+        health: says that the process answers.
+        stats: figures of the process, its nodes and its database.
+        configuration: the settings in force, without secrets, as `system/config` shows them.
+    """
+
+    app = answers_failures(Klein())
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        inference: Inference,
+        ledger: Ledger,
+        health: IResource,
+        stats: Callable[[], Mapping[str, object]],
+        configuration: Mapping[str, object],
+    ) -> None:
+        self._fleet = fleet
+        self._inference = inference
+        self._ledger = ledger
+        self._health = health
+        self._stats = stats
+        self._configuration = configuration
+
+    @app.route("/api/v1/health", methods=["GET"], endpoint="health")
+    def health(self, request: GatewayRequest) -> IResource:
+        """The process answers."""
+        return self._health
+
+    # Models.
+
+    @app.route("/api/v1/models", methods=["GET"], endpoint="models")
+    def models(self, request: GatewayRequest) -> bytes:
+        """Every model of every node, once."""
+        return _respond_page(request, "models", self._fleet.model_summaries())
+
+    @app.route("/api/v1/models/<path:id>", methods=["GET"], endpoint="model")
+    def model(self, request: GatewayRequest, id: str) -> bytes:
+        """One model."""
+        return respond_json(request, self._summary(id))
+
+    @app.route("/api/v1/models/<path:id>/replicas", methods=["GET"], endpoint="replicas")
+    def replicas(self, request: GatewayRequest, id: str) -> bytes:
+        """The nodes that have a model."""
+        self._summary(id)
+        return _respond_page(request, "replicas", self._fleet.replicas(normalized(id)))
+
+    # Nodes.
+
+    @app.route("/api/v1/nodes", methods=["GET"], endpoint="nodes")
+    def nodes(self, request: GatewayRequest) -> bytes:
+        """Every node."""
+        return _respond_page(request, "nodes", [_node(node) for node in self._fleet.nodes.values()])
+
+    @app.route("/api/v1/nodes/<id>", methods=["GET"], endpoint="node")
+    def node(self, request: GatewayRequest, id: str) -> bytes:
+        """One node."""
+        return respond_json(request, _node(self._node(id)))
+
+    @app.route("/api/v1/nodes/<id>/health", methods=["GET"], endpoint="node_health")
+    def node_health(self, request: GatewayRequest, id: str) -> bytes:
+        """What the last probe of a node found."""
+        node = self._node(id)
+        body = {
+            "node": node.name,
+            "status": _state(node),
+            "error": node.error or None,
+            "checked_at": rfc3339(node.probed_at),
+        }
+        return respond_json(request, body)
+
+    # Inference.
+
+    @app.route("/api/v1/inference/chat", methods=["POST"], endpoint="chat")
+    async def chat(self, request: GatewayRequest) -> None:
+        """As /api/chat."""
+        await self._inference.serve(request, CHAT)
+
+    @app.route("/api/v1/inference/generate", methods=["POST"], endpoint="generate")
+    async def generate(self, request: GatewayRequest) -> None:
+        """As /api/generate."""
+        await self._inference.serve(request, GENERATE)
+
+    @app.route("/api/v1/inference/requests", methods=["GET"], endpoint="requests")
+    async def requests(self, request: GatewayRequest) -> bytes:
+        """Past and running requests, the newest first."""
+        limit, offset = page(request)
+        rows, total = await self._ledger.requests(limit, offset)
+        return respond_json(request, listing("requests", [_account(row) for row in rows], limit, offset, total))
+
+    @app.route("/api/v1/inference/requests/<id>", methods=["GET"], endpoint="request")
+    async def request(self, request: GatewayRequest, id: str) -> bytes:
+        """One request, by the id that its answer carried."""
+        row = await self._ledger.request(id)
+        if row is None:
+            raise ResourceNotFound("there is no request with this id")
+        return respond_json(request, _account(row))
+
+    # The system.
+
+    @app.route("/api/v1/system/stats", methods=["GET"], endpoint="stats")
+    def stats(self, request: GatewayRequest) -> bytes:
+        """Figures of the process, its nodes and its database."""
+        return respond_json(request, self._stats())
+
+    @app.route("/api/v1/system/config", methods=["GET"], endpoint="config")
+    def config(self, request: GatewayRequest) -> bytes:
+        """The settings in force, and where each comes from."""
+        return respond_json(request, self._configuration)
+
+    def _summary(self, name: str) -> ModelSummary:
+        summary = self._fleet.model_summary(normalized(name))
+        if summary is None:
+            raise ResourceNotFound("no node has this model")
+        return summary
+
+    def _node(self, name: str) -> Node:
+        node = self._fleet.nodes.get(name)
+        if node is None:
+            raise ResourceNotFound("there is no node of this name")
+        return node
+
+
+def _respond_page(request: GatewayRequest, name: str, items: Sequence[object]) -> bytes:
+    limit, offset = page(request)
+    return respond_json(request, listing(name, items[offset : offset + limit], limit, offset, len(items)))
+
+
+def _state(node: Node) -> str:
+    if node.probed_at is None:
+        return "unknown"
+    return "up" if node.up else "down"
+
+
+def _node(node: Node) -> dict[str, object]:
+    return {
+        "id": node.name,
+        "url": node.address.url,
+        "status": _state(node),
+        "error": node.error or None,
+        "simulated": node.simulated,
+        "version": node.version,
+        "checked_at": rfc3339(node.probed_at),
+        "in_flight": len(node.in_flight),
+        "models": sorted(node.models),
+        "resident": sorted(node.resident),
+    }
+
+
+def _account(row: LedgerRow) -> dict[str, object]:
+    account = attrs.asdict(row)
+    return account | {"started_at": rfc3339(row.started_at), "finished_at": rfc3339(row.finished_at)}

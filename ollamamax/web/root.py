@@ -1,0 +1,67 @@
+"""Which app or resource a path belongs to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from klein.resource import KleinResource
+from twisted.web.resource import IResource, Resource, getChildForRequest
+from twisted.web.server import Request
+
+from ollamamax.errors import RouteNotFound
+from ollamamax.web.dialects import answer, dialect_of
+from ollamamax.web.site import GatewayRequest
+
+if TYPE_CHECKING:
+    from ollamamax.web.control import ControlRoutes
+    from ollamamax.web.native import NativeRoutes
+
+_CONTROL = b"/api/v1/"
+
+
+class RootResource(Resource):
+    """The whole server, but for what is wrapped around it.
+
+    Args:
+        native: the routes at the root.
+        control: the routes under /api/v1.
+        metrics: `/metrics`.
+        statistics: `/metrics.json`.
+    """
+
+    isLeaf = True
+
+    def __init__(
+        self, *, native: NativeRoutes, control: ControlRoutes, metrics: IResource, statistics: IResource
+    ) -> None:
+        super().__init__()
+        self._plain: dict[bytes, IResource] = {b"/metrics": metrics, b"/metrics.json": statistics}
+        self._native: KleinResource = native.app.resource()
+        self._control: KleinResource = control.app.resource()
+
+    def render(self, request: Request) -> bytes | int:
+        """Hands a request on; a path of no route goes to an app too, which says so in its dialect."""
+        path = b"/" + b"/".join(request.postpath)
+        target = self._plain.get(path)
+        if target is None and not _is_text(path):
+            return _unknown(request)
+        if target is None:
+            app = self._control if path.startswith(_CONTROL) else self._native
+            target = getChildForRequest(app, request)
+        rendered: bytes | int = target.render(request)
+        return rendered
+
+
+def _is_text(path: bytes) -> bool:
+    """Whether a path is UTF-8, as Klein wants it."""
+    try:
+        path.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _unknown(request: Request) -> bytes:
+    assert isinstance(request, GatewayRequest)
+    body = answer(request, RouteNotFound(), dialect_of(request.path), request.request_id)
+    return b"" if request.method == b"HEAD" else body
