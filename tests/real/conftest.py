@@ -1,0 +1,36 @@
+"""Fixtures of the tests that run real servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from real.processes import Processes
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts server processes, and ends them after the test."""
+    started = Processes(tmp_path)
+    yield started
+    started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def shared_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """As `processes`, for servers that the tests of a module share."""
+    started = Processes(tmp_path_factory.mktemp("servers"))
+    yield started
+    started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def nodes(shared_processes: Processes) -> list[str]:
+    """The URLs of the nodes: a simulator's, or those that `OLLAMAMAX_TEST_NODES` names, with the model `tiny`."""
+    real = os.environ.get("OLLAMAMAX_TEST_NODES")
+    if real:
+        return real.split(",")
+    return [shared_processes.simulator("--load-seconds=0.05", "--tokens-per-second=500").url]
