@@ -183,8 +183,8 @@ class Fleet:
 
     def version(self) -> str | None:
         """The lowest version of the nodes that are up, else of those that were; None before any has answered."""
-        known = [node for node in self.active if node.version is not None]
-        return lowest(node.version for node in known if node.up) or lowest(node.version for node in known)
+        known = [(node.version, node.up) for node in self.active if node.version is not None]
+        return lowest(version for version, up in known if up) or lowest(version for version, _ in known)
 
     def model_summaries(self) -> list[ModelSummary]:
         """Every model, in the order of the normalised names; the entries are shared by all callers, never changed."""
