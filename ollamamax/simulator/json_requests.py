@@ -1,0 +1,256 @@
+"""JSON bodies as Go reads them into its structs: names in any case, the last one wins, errors in its words. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import attrs
+
+from .durations import keep_alive_seconds
+from .failures import ApiFailure
+
+Fields = Mapping[str, object]
+"""A request's fields by their proper names; those that are absent or null are not there."""
+
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "map": (dict,),
+    "list": (list,),
+}
+_GO_TYPES = {"string": "string", "bool": "bool", "int": "int", "map": "map[string]interface {}"}
+
+
+@attrs.frozen
+class Shape:
+    """A Go struct.
+
+    Attributes:
+        name: its name in messages.
+        fields: its fields; a kind is `string`, `bool`, `int`, `map`, `any`, `keep_alive`, `think`, or `list`.
+        list_types: Go's names for the lists among them.
+        items: the shapes of lists' elements.
+    """
+
+    name: str
+    fields: Mapping[str, str]
+    list_types: Mapping[str, str] = attrs.Factory(dict)
+    items: Mapping[str, Shape] = attrs.Factory(dict)
+
+
+_MESSAGE = Shape(
+    "ChatRequest",
+    {"role": "string", "content": "string", "thinking": "string", "images": "list", "tool_calls": "list"},
+    {"images": "[]api.ImageData", "tool_calls": "[]api.ToolCall"},
+)
+_COMMON = {
+    "model": "string",
+    "stream": "bool",
+    "format": "any",
+    "keep_alive": "keep_alive",
+    "options": "map",
+    "think": "think",
+    "truncate": "bool",
+    "shift": "bool",
+    "logprobs": "bool",
+    "top_logprobs": "int",
+}
+GENERATE = Shape(
+    "GenerateRequest",
+    {
+        **_COMMON,
+        "prompt": "string",
+        "suffix": "string",
+        "system": "string",
+        "template": "string",
+        "context": "list",
+        "raw": "bool",
+        "images": "list",
+    },
+    {"context": "[]int", "images": "[]api.ImageData"},
+)
+CHAT = Shape(
+    "ChatRequest",
+    {**_COMMON, "messages": "list", "tools": "list"},
+    {"messages": "[]api.Message", "tools": "api.Tools"},
+    {"messages": _MESSAGE},
+)
+EMBED = Shape(
+    "EmbedRequest",
+    {
+        "model": "string",
+        "input": "any",
+        "keep_alive": "keep_alive",
+        "truncate": "bool",
+        "dimensions": "int",
+        "options": "map",
+    },
+)
+EMBEDDINGS = Shape(
+    "EmbeddingRequest", {"model": "string", "prompt": "string", "keep_alive": "keep_alive", "options": "map"}
+)
+SHOW = Shape(
+    "ShowRequest",
+    {
+        "model": "string",
+        "name": "string",
+        "system": "string",
+        "verbose": "bool",
+        "options": "map",
+        "template": "string",
+    },
+)
+COPY = Shape("CopyRequest", {"source": "string", "destination": "string"})
+DELETE = Shape("DeleteRequest", {"model": "string", "name": "string"})
+PULL = Shape("PullRequest", {"model": "string", "name": "string", "insecure": "bool", "stream": "bool"})
+PUSH = Shape("PushRequest", {"model": "string", "name": "string", "insecure": "bool", "stream": "bool"})
+CREATE = Shape(
+    "CreateRequest",
+    {
+        "model": "string",
+        "name": "string",
+        "stream": "bool",
+        "quantize": "string",
+        "from": "string",
+        "files": "map",
+        "adapters": "map",
+        "template": "string",
+        "license": "any",
+        "system": "string",
+        "parameters": "map",
+        "messages": "list",
+    },
+    {"messages": "[]api.Message"},
+)
+
+
+class _Pairs(list[tuple[str, object]]):
+    """A JSON object's members in order, doubled ones included."""
+
+
+def read(body: bytes, shape: Shape) -> Fields:
+    """The fields of a request's body.
+
+    Raises:
+        ApiFailure: 400, in the words of Go's decoder.
+    """
+    text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
+    if not text:
+        raise ApiFailure(400, "missing request body")
+    try:
+        value, _ = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refused).raw_decode(text)
+    except json.JSONDecodeError as error:
+        raise ApiFailure(400, _syntax_words(error)) from None
+    except RecursionError:
+        raise ApiFailure(400, "exceeded max depth") from None
+    if not isinstance(value, _Pairs):
+        if value is None:
+            return {}
+        raise ApiFailure(400, f"json: cannot unmarshal {_json_type(value)} into Go value of type api.{shape.name}")
+    return _fields(value, shape, "")
+
+
+def plain(value: object) -> object:
+    """A value without the order of its objects' members: dictionaries."""
+    if isinstance(value, _Pairs):
+        return {name: plain(member) for name, member in value}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value
+
+
+def _fields(pairs: _Pairs, shape: Shape, path: str) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in pairs:
+        proper = name if name in shape.fields else name.casefold()
+        kind = shape.fields.get(proper)
+        if kind is None or value is None:
+            continue
+        found[proper] = _field(value, kind, shape, proper, path)
+    return found
+
+
+def _field(value: object, kind: str, shape: Shape, name: str, path: str) -> object:
+    if kind == "keep_alive":
+        try:
+            return keep_alive_seconds(plain(value))
+        except ValueError as error:
+            raise ApiFailure(400, str(error)) from None
+    if kind == "think":
+        if isinstance(value, bool) or value in ("high", "medium", "low", "max"):
+            return value
+        raise ApiFailure(
+            400, f'invalid think value: {json.dumps(plain(value))} (must be true, false, "high", "medium", or "low")'
+        )
+    if kind == "any":
+        return plain(value)
+    shown = dict if isinstance(value, _Pairs) else type(value)
+    if shown not in _KINDS[kind]:
+        wanted = shape.list_types[name] if kind == "list" else _GO_TYPES[kind]
+        number = f" {json.dumps(value)}" if kind == "int" and shown is float else ""
+        raise ApiFailure(
+            400,
+            f"json: cannot unmarshal {_json_type(value)}{number} into Go struct field {shape.name}.{path}{name} "
+            f"of type {wanted}",
+        )
+    item_shape = shape.items.get(name)
+    if item_shape is None or not isinstance(value, list):
+        return plain(value)
+    items: list[object] = []
+    for item in value:
+        if not isinstance(item, _Pairs):
+            kind_of_item = shape.list_types[name].removeprefix("[]")
+            raise ApiFailure(
+                400,
+                f"json: cannot unmarshal {_json_type(item)} into Go struct field {shape.name}.{path}{name} "
+                f"of type {kind_of_item}",
+            )
+        items.append(_fields(item, item_shape, f"{path}{name}."))
+    return items
+
+
+def _json_type(value: object) -> str:
+    if isinstance(value, _Pairs):
+        return "object"
+    if isinstance(value, bool):
+        return "bool"
+    return {str: "string", int: "number", float: "number", list: "array"}[type(value)]
+
+
+def _refused(constant: str) -> object:
+    raise json.JSONDecodeError("Expecting value", constant, 0)
+
+
+def _syntax_words(error: json.JSONDecodeError) -> str:
+    """What Go's scanner says where Python's says something else (`encoding/json/scanner.go`)."""
+    if error.msg.startswith("Unterminated string") or error.pos >= len(error.doc):
+        return "unexpected EOF"
+    found = error.doc[error.pos]
+    quoted = "'\\''" if found == "'" else repr(found).replace('"', "'") if found != '"' else "'\"'"
+    where = {
+        "Expecting value": "looking for beginning of value",
+        "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+        "Illegal trailing comma before end of object": "looking for beginning of object key string",
+        "Expecting ':' delimiter": "after object key",
+        "Expecting ',' delimiter": "after object key:value pair" if _in_object(error) else "after array element",
+    }.get(error.msg, "in string literal")
+    return f"invalid character {quoted} {where}"
+
+
+def _in_object(error: json.JSONDecodeError) -> bool:
+    """Whether the innermost thing that is open where the error lies is an object."""
+    open_things: list[str] = []
+    in_string = escaped = False
+    for character in error.doc[: error.pos]:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            open_things.append(character)
+        elif character in "}]" and open_things:
+            open_things.pop()
+    return open_things[-1:] == ["{"]
