@@ -195,7 +195,7 @@ class Gateway(Service):
         listen = self._settings.listen
         try:
             listening = serverFromString(self._reactor, listen).listen(self._site)
-        except (ValueError, OSError, LookupError) as error:
+        except Exception as error:  # noqa: BLE001 - an endpoint's parser and its TLS library raise what they like
             raise StartError(f'listen: "{listen}" cannot be used: {error}') from None
         outcome: list[IListeningPort | Failure] = []
         listening.addBoth(outcome.append)

@@ -1,0 +1,83 @@
+"""The `ollamamax` command: what is done beside the server, which `twistd ollamamax` starts.
+
+Whatever a command needs is imported when it runs, so that `--help` and the other commands need not wait for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
+
+import click
+
+from ollamamax import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_DEFAULT_URL = "http://localhost:8080"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="OllamaMax %(version)s")
+def main() -> None:
+    """One measured HTTP endpoint in front of every Ollama that you run.
+
+    The server itself is started with `twistd -n ollamamax`; `twistd ollamamax --help` lists its options.
+    """
+
+
+def _http_url(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = server and not parts.query and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise click.BadParameter(f'"{value}" is not the URL of a server; expected one like {_DEFAULT_URL}')
+    return value
+
+
+@main.command()
+@click.argument("url", envvar="OLLAMAMAX_URL", default=_DEFAULT_URL, callback=_http_url)
+def verify(url: str) -> None:
+    """Check that the server running at URL keeps its promises about metrics.
+
+    Prints a line per check, `PASS` or `FAIL` with what was expected and seen, and the sum. URL is $OLLAMAMAX_URL or
+    http://localhost:8080 where it is left out; a key is taken from $OLLAMAMAX_API_KEY. The checks make some 300
+    requests, none of which reaches a node; others may use the server meanwhile.
+
+    Exit status: 0 when every check passed, 1 when one failed or there is no such server, 2 for a wrong command line.
+    """
+    from twisted.internet.task import react
+
+    from ollamamax.verify.walk import verify as verify_server
+
+    key = os.environ.get("OLLAMAMAX_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    react(verify_server, (url, headers, click.echo))
+
+
+@main.command("check-config")
+@click.option("--config", metavar="FILE", help="The settings file; by default the one that the server would read.")
+def check_config(config: str | None) -> None:
+    """Print the settings in force, and where each comes from.
+
+    Reads what the server would: the OLLAMAMAX_* variables, the settings file, the defaults. Passwords are shown as
+    `***`.
+
+    Exit status: 0 when the server could start with them; 1 when not, with the one line that says why.
+    """
+    from ollamamax.settings import SettingsError, load
+
+    try:
+        loaded = load({"config": config}, os.environ)
+    except SettingsError as error:
+        click.echo(f"ollamamax: {error}", err=True)
+        raise SystemExit(1) from None
+    rows = cast("Sequence[Mapping[str, object]]", loaded.public()["settings"])
+    for row in rows:
+        click.echo(f"{row['name']} = {json.dumps(row['value'], ensure_ascii=False)}  # {row['source']}")

@@ -1,0 +1,337 @@
+"""Every setting: its name, type, default, limits and meaning.
+
+Pure. This is the one list of them: loading, the generated reference and what `/api/v1/system/config` shows are made
+from these classes. Durations are plain seconds, sizes bytes; a file or a variable may write a size as `"64 MiB"`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Literal, cast, get_type_hints
+
+import attrs
+import msgspec
+from msgspec import Meta, Struct
+
+DEFAULT_NODE = "http://127.0.0.1:11434"
+MAX_SIMULATED = 64
+
+Seconds = Annotated[float, Meta(gt=0, extra={"unit": "seconds"})]
+Bytes = Annotated[int, Meta(ge=1, extra={"unit": "bytes"})]
+ByteRate = Annotated[int, Meta(ge=0, extra={"unit": "bytes per second"})]
+Count = Annotated[int, Meta(ge=1)]
+SimulatedCount = Annotated[int, Meta(ge=0, le=MAX_SIMULATED)]
+
+
+class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One Ollama server.
+
+    Attributes:
+        name: how the node is called in routes, metrics and the log.
+        url: where it listens, as in `http://192.168.1.4:11434`.
+    """
+
+    name: str
+    url: str
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long each phase of a carried request may take."""
+
+    connect_seconds: Annotated[Seconds, Meta(description="Time to connect to a node.")] = 2.0
+    first_byte_seconds: Annotated[
+        Seconds, Meta(description="Time to the first byte of a stream, from its dispatch to a node.")
+    ] = 300.0
+    load_seconds: Annotated[
+        Seconds, Meta(description="Added to `first_byte_seconds` where the node has to load the model first.")
+    ] = 300.0
+    idle_seconds: Annotated[Seconds, Meta(description="Longest gap between two pieces of a stream.")] = 120.0
+    whole_response_seconds: Annotated[
+        Seconds, Meta(description="Time for a whole answer that is no stream, embeddings included.")
+    ] = 1800.0
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a client may send, and how fast it has to."""
+
+    max_body_bytes: Annotated[
+        Bytes, Meta(description="Largest request body that is read whole (everything but blobs); beyond it, 413.")
+    ] = 64 * 1024**2
+    body_memory_bytes: Annotated[
+        Bytes, Meta(description="Memory for all bodies being received together; beyond it, 503.")
+    ] = 512 * 1024**2
+    max_blob_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description='Largest blob that is streamed to a node; "unlimited" for any size.',
+            examples=["8 GiB"],
+            extra={"none": "unlimited"},
+        ),
+    ] = None
+    max_head_bytes: Annotated[Bytes, Meta(description="Largest request head; beyond it, 431.")] = 16 * 1024
+    max_headers: Annotated[Count, Meta(description="Most headers of a request; beyond it, 431.")] = 100
+    head_timeout_seconds: Annotated[
+        Seconds, Meta(description="Time for a request's head to arrive, from its first byte; beyond it, 408.")
+    ] = 10.0
+    keep_alive_seconds: Annotated[
+        Seconds, Meta(description="How long an idle connection of a client is kept open.")
+    ] = 60.0
+    min_body_bytes_per_second: Annotated[
+        ByteRate, Meta(description="Slowest rate at which a body may arrive; below it, 408; 0 for any rate.")
+    ] = 256
+
+
+class Probe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How nodes are looked after in the background."""
+
+    interval_seconds: Annotated[Seconds, Meta(description="Time between two probes of a node.")] = 5.0
+    timeout_seconds: Annotated[Seconds, Meta(description="Time for a node to answer a probe.")] = 2.0
+
+
+class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Timeouts of one model, where they differ from `timeouts`."""
+
+    first_byte_seconds: Seconds | None = None
+    load_seconds: Seconds | None = None
+    idle_seconds: Seconds | None = None
+    whole_response_seconds: Seconds | None = None
+
+
+def _default_nodes() -> tuple[NodeSettings, ...]:
+    return (NodeSettings(name="ollama", url=DEFAULT_NODE),)
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The settings in force."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            description="Where clients connect: a Twisted endpoint description of kind `tcp`, `tcp6`, `ssl` or `unix`; "
+            "port 0 takes a free one. Beyond loopback it needs `auth`.",
+            examples=["tcp:8080:interface=192.168.1.2"],
+        ),
+    ] = "tcp:8080:interface=127.0.0.1"
+    auth: Annotated[
+        Literal["beyond_loopback", "off"],
+        Meta(
+            description="Who has to authenticate. `beyond_loopback`: everybody who is not on this machine, so "
+            "listening beyond loopback is refused while there are no keys. `off`: nobody, wherever the server listens.",
+            examples=["off"],
+        ),
+    ] = "beyond_loopback"
+    nodes: Annotated[
+        tuple[NodeSettings, ...],
+        Meta(
+            description="The Ollama servers in front of which this one stands, each with a name. As a variable: "
+            "`desk=http://192.168.1.4:11434,rack=http://192.168.1.5:11434`.",
+            extra={
+                "expected": "NAME=URL as in desk=http://192.168.1.4:11434; in the file a table [nodes.NAME] with url"
+            },
+        ),
+    ] = msgspec.field(default_factory=_default_nodes)
+    simulate: Annotated[
+        SimulatedCount | Literal["auto"],
+        Meta(
+            description="Simulated nodes to add. `auto`: one, as long as no Ollama answers at the default address; without "
+            "effect where nodes are configured.",
+            examples=[2],
+            extra={"expected": f"a count from 0 to {MAX_SIMULATED}, or auto", "shape": 'integer or "auto"'},
+        ),
+    ] = 0
+    database: Annotated[
+        str,
+        Meta(
+            description="The database's URL; empty for an SQLite file in `state_directory`.",
+            examples=["sqlite:////var/lib/ollamamax/ollamamax.db"],
+        ),
+    ] = ""
+    database_file: Annotated[
+        str,
+        Meta(
+            description="A file that holds the database's URL, so that a password stands in no command line and no "
+            "environment; in place of `database`.",
+            examples=["/run/secrets/ollamamax-database"],
+        ),
+    ] = ""
+    database_pool_size: Annotated[
+        Annotated[int, Meta(ge=2, le=64)],
+        Meta(description="Most connections to the database; with SQLite, one of them writes and the others read."),
+    ] = 4
+    state_directory: Annotated[
+        str,
+        Meta(
+            description="Where state is kept; empty for `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/ollamamax`, else "
+            "`~/.local/state/ollamamax`.",
+            examples=["/var/lib/ollamamax"],
+        ),
+    ] = ""
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names that a request's Host may hold besides IP addresses, localhost, this machine's name, "
+            "`*.localhost`, `*.local` and `*.internal`.",
+            examples=[["gateway.example.org"]],
+        ),
+    ] = ()
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Origins whose web pages may call, besides those on loopback; `*` stands for anything.",
+            examples=[["https://chat.example.org", "http://intranet:*"]],
+        ),
+    ] = ()
+    trusted_networks: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks whose peers are believed when they say in `X-Forwarded-For` and `X-Request-Id` for "
+            "whom they call.",
+            examples=[["10.0.0.0/8"]],
+        ),
+    ] = ()
+    client_address: Annotated[
+        Literal["full", "prefix", "off"],
+        Meta(
+            description="How much of a client's address the ledger keeps; `prefix` is the first 24 bits of an IPv4 "
+            "address, 48 of an IPv6 one.",
+            examples=["prefix"],
+        ),
+    ] = "full"
+    drain_seconds: Annotated[
+        Annotated[float, Meta(ge=0, extra={"unit": "seconds"})],
+        Meta(description="How long running requests may go on once the server was told to stop."),
+    ] = 30.0
+    timeouts: Timeouts = Timeouts()
+    limits: Limits = Limits()
+    probe: Probe = Probe()
+    models: Annotated[
+        Mapping[str, ModelSettings],
+        Meta(
+            description="Timeouts of single models, where they differ from `timeouts`: a table per model with any of "
+            "`first_byte_seconds`, `load_seconds`, `idle_seconds`, `whole_response_seconds`. Only in the file.",
+            extra={"expected": 'a table [models."NAME"] with any of the timeouts but connect_seconds'},
+        ),
+    ] = {}
+
+    def timeouts_for(self, model: str) -> Timeouts:
+        """The timeouts of a model.
+
+        Args:
+            model: its normalised name.
+        """
+        own = self.models.get(model)
+        if own is None:
+            return self.timeouts
+        changed = {name: value for name, value in msgspec.structs.asdict(own).items() if value is not None}
+        return msgspec.structs.replace(self.timeouts, **changed)
+
+
+@attrs.frozen
+class Leaf:
+    """One setting, as its class declares it.
+
+    Attributes:
+        name: dotted, as in `limits.max_body_bytes`.
+        annotation: its type with what bounds it, for `msgspec.convert`.
+        default: its value where no source gives one.
+        shape: its type for people: `number`, `integer`, `text`, `list of text`, a choice, `table`.
+        unit: `seconds`, `bytes`, `bytes per second`, or empty.
+        bounds: for people, as in `above 0`; empty where there are none.
+        none_word: the word that stands for no value (None); empty where there has to be one.
+        description: what it does.
+        example: a value other than the default; None where none was declared.
+        expected: what it should be, in an error's words.
+    """
+
+    name: str
+    annotation: object
+    default: object
+    shape: str
+    unit: str
+    bounds: str
+    none_word: str
+    description: str
+    example: object
+    expected: str
+
+
+def leaves(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Leaf]:
+    """All settings of a struct, in the order of their declaration; those of a section after one another.
+
+    Args:
+        struct: the class that declares them.
+        prefix: what stands before each name.
+    """
+    annotations = get_type_hints(struct, include_extras=True)
+    information = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(struct))
+    for field in information.fields:
+        if isinstance(field.type, msgspec.inspect.StructType):
+            yield from leaves(field.type.cls, f"{field.name}.")
+        else:
+            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+            yield _leaf(prefix + field.name, annotations[field.name], field.type, default)
+
+
+def _leaf(name: str, annotation: object, declared: msgspec.inspect.Type, default: object) -> Leaf:
+    schema: dict[str, object] = {}
+    extra: dict[str, str] = {}
+    while isinstance(declared, msgspec.inspect.Metadata | msgspec.inspect.UnionType):
+        if isinstance(declared, msgspec.inspect.Metadata):
+            schema |= declared.extra_json_schema or {}
+            extra |= declared.extra or {}
+            declared = declared.type
+        else:
+            declared = declared.types[0]
+    shape, bounds, unit, none_word = _shape(declared), _bounds(declared), extra.get("unit", ""), extra.get("none", "")
+    examples = schema.get("examples")
+    return Leaf(
+        name=name,
+        annotation=annotation,
+        default=default,
+        shape=extra.get("shape", shape),
+        unit=unit,
+        bounds=bounds,
+        none_word=none_word,
+        description=str(schema.get("description", "")),
+        example=examples[0] if isinstance(examples, list) else None,
+        expected=extra.get("expected") or _expected(shape, unit, bounds, none_word),
+    )
+
+
+def _shape(declared: msgspec.inspect.Type) -> str:
+    match declared:
+        case msgspec.inspect.FloatType():
+            return "number"
+        case msgspec.inspect.IntType():
+            return "integer"
+        case msgspec.inspect.LiteralType(values):
+            return " or ".join(f'"{value}"' for value in values)
+        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType()):
+            return "list of text"
+        case msgspec.inspect.VarTupleType() | msgspec.inspect.DictType():
+            return "tables"
+        case _:
+            return "text"
+
+
+def _bounds(declared: msgspec.inspect.Type) -> str:
+    if not isinstance(declared, msgspec.inspect.FloatType | msgspec.inspect.IntType):
+        return ""
+    said = {"above": declared.gt, "at least": declared.ge, "at most": declared.le}
+    return ", ".join(f"{words} {limit:g}" for words, limit in said.items() if limit is not None)
+
+
+def _expected(shape: str, unit: str, bounds: str, none_word: str) -> str:
+    by_shape = {
+        "text": "text",
+        "list of text": "a list of text (as a variable: separated by commas)",
+        "integer": "a whole number",
+        "number": "a number",
+    }
+    by_unit = {
+        "seconds": "a number of seconds",
+        "bytes": 'bytes, or a size like "64 MiB"',
+        "bytes per second": 'bytes per second, or a size like "64 KiB"',
+    }
+    what = by_unit.get(unit) or by_shape.get(shape) or shape
+    return what + (f", {bounds}" if bounds else "") + (f', or "{none_word}"' if none_word else "")

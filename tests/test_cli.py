@@ -1,0 +1,132 @@
+"""The `ollamamax` command: its help, its statuses, its lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ollamamax import __version__
+from ollamamax.cli import main
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_SECONDS = 30.0
+
+
+def run(*arguments: str, **environ: str) -> Result:
+    """The command in this process, in an environment without settings."""
+    unset = {name: None for name in os.environ if name.startswith("OLLAMAMAX_")}
+    return CliRunner().invoke(main, arguments, env={**unset, "HOME": "/home/ada", **environ})
+
+
+def test_the_version_is_printed() -> None:
+    """Name and number."""
+    assert run("--version").output == f"OllamaMax {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], ["verify", "check-config", "twistd -n ollamamax"]),
+        (["verify", "-h"], ["OLLAMAMAX_URL", "http://localhost:8080", "OLLAMAMAX_API_KEY", "Exit status"]),
+        (["check-config", "--help"], ["--config FILE", "OLLAMAMAX_*", "Exit status"]),
+    ],
+)
+def test_help_says_what_there_is(arguments: list[str], words: list[str]) -> None:
+    """Commands, variables, statuses."""
+    result = run(*arguments)
+    assert result.exit_code == 0
+    for word in words:
+        assert word in result.output
+
+
+def test_the_settings_in_force_are_printed_with_their_sources(tmp_path: Path) -> None:
+    """A line each, as JSON, with where it comes from; a password is masked."""
+    file = tmp_path / "settings.toml"
+    file.write_text('drain_seconds = 5\n[nodes.desk]\nurl = "http://desk:11434"\n')
+    result = run("check-config", "--config", str(file), OLLAMAMAX_AUTH="off")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert 'listen = "tcp:8080:interface=127.0.0.1"  # default' in lines
+    assert 'auth = "off"  # OLLAMAMAX_AUTH' in lines
+    assert f"drain_seconds = 5.0  # {file}" in lines
+    assert f'nodes = [{{"name": "desk", "url": "http://desk:11434"}}]  # {file}' in lines
+    assert "limits.max_blob_bytes = null  # default" in lines
+
+
+def test_wrong_settings_are_one_line_and_status_1() -> None:
+    """As the server itself would say it."""
+    result = run("check-config", OLLAMAMAX_LISTN="x")
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == 'ollamamax: OLLAMAMAX_LISTN: no such setting; did you mean "OLLAMAMAX_LISTEN"?\n'
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost:8080", "ftp://x", "http://", "http://x:y", "http://x:0", "http://x?a=b", "http://[x"]
+)
+def test_what_is_no_url_is_a_wrong_command_line(url: str) -> None:
+    """Status 2, with what it should be."""
+    result = run("verify", url)
+    assert result.exit_code == 2
+    assert f'"{url}" is not the URL of a server; expected one like http://localhost:8080' in result.stderr
+
+
+def test_an_unknown_command_is_a_wrong_command_line() -> None:
+    """Status 2."""
+    assert run("verifi").exit_code == 2
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A web server that is something else, and notes the keys that it is shown."""
+
+    keys: list[str | None]
+
+    def do_GET(self) -> None:
+        self.keys.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the standard library's name
+        pass
+
+
+@pytest.fixture
+def stranger() -> Iterator[str]:
+    """The URL of one."""
+    Stranger.keys = []
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_verify_runs_as_a_process_and_ends_with_its_status(stranger: str, tmp_path: Path) -> None:
+    """URL and key from the environment; lines on standard output, nothing on standard error, status 1."""
+    kept = {name: os.environ[name] for name in os.environ if name.startswith("COVERAGE") or name == "PATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", "from ollamamax.cli import main; main()", "verify"],
+        cwd=tmp_path,
+        env={**kept, "PYTHONPATH": str(ROOT), "OLLAMAMAX_URL": stranger, "OLLAMAMAX_API_KEY": "omx_k"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == (
+        f"FAIL {stranger}: this is no OllamaMax: GET /api/v1/health gave 200 text/html, "
+        "and /metrics has no http_* metrics\n"
+    )
+    assert done.stderr == ""
+    assert set(Stranger.keys) == {"Bearer omx_k"}
