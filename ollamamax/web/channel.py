@@ -288,7 +288,6 @@ class GatewayChannel(Protocol):
         elif wait is _Wait.HEAD:
             self._deadline.set(self.site.limits.head_timeout_seconds)
         elif wait is _Wait.BODY:
-            self._reception.pace.start()
             self._deadline.set(self._reception.pace.window_seconds)
         else:
             self._deadline.clear()

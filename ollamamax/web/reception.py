@@ -70,6 +70,7 @@ class Reception:
         """A request begins: it is refused, or its body may come."""
         self.request = request = self._door.new_request(head)
         self._body_bytes = 0
+        self.pace.start()
         self._serving = False
         self._owes_continue = head.expects_continue and head.has_body
         refusal = head.refusal or self._apply_policy(request, head)
