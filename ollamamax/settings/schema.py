@@ -74,7 +74,11 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Seconds, Meta(description="Time for a request's head to arrive, from its first byte; beyond it, 408.")
     ] = 10.0
     keep_alive_seconds: Annotated[
-        Seconds, Meta(description="How long an idle connection of a client is kept open.")
+        Seconds,
+        Meta(
+            description="How long a connection of a client may be idle: between requests, while it does not take the "
+            "end of an answer, and within a body where `min_body_bytes_per_second` is 0."
+        ),
     ] = 60.0
     min_body_bytes_per_second: Annotated[
         ByteRate, Meta(description="Slowest rate at which a body may arrive; below it, 408; 0 for any rate.")
@@ -133,8 +137,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     simulate: Annotated[
         SimulatedCount | Literal["auto"],
         Meta(
-            description="Simulated nodes to add. `auto`: one, as long as no Ollama answers at the default address; without "
-            "effect where nodes are configured.",
+            description="Simulated nodes to add. `auto`: one, as long as no Ollama answers at the default address; "
+            "without effect where nodes are configured.",
             examples=[2],
             extra={"expected": f"a count from 0 to {MAX_SIMULATED}, or auto", "shape": 'integer or "auto"'},
         ),
