@@ -27,11 +27,14 @@ class Process:
         log: the file that takes its output.
     """
 
-    def __init__(self, program: str, directory: Path, arguments: Sequence[str], environ: Mapping[str, str], reactor: str) -> None:
+    def __init__(
+        self, program: str, directory: Path, arguments: Sequence[str], environ: Mapping[str, str], reactor: str
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.log = directory / "log"
         self.directory = directory
         self.url = ""
+        self._stopping = False
         twistd = str(Path(sys.executable).with_name("twistd"))
         clean = {name: value for name, value in os.environ.items() if not name.startswith("OLLAMAMAX_")}
         with self.log.open("wb") as output:
@@ -55,7 +58,7 @@ class Process:
         Raises:
             AssertionError: it ended, or took too long; the text has its log.
         """
-        self._wait(lambda: self._found(), "did not say where it listens")
+        self._wait(self._found, "did not say where it listens")
 
     def wait_ready(self) -> None:
         """Waits until `/ready` answers 200."""
@@ -78,14 +81,24 @@ class Process:
         """Sends it a signal."""
         self._process.send_signal(number)
 
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
     def wait(self, seconds: float = STOP_SECONDS) -> int:
         """Waits for its end; its exit status."""
         return self._process.wait(seconds)
 
+    def begin_stop(self) -> None:
+        """Tells it to end, once, as an operator would."""
+        if self._process.poll() is None and not self._stopping:
+            self._stopping = True
+            self._process.send_signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """Ends it as an operator would; its exit status."""
+        self.begin_stop()
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
             try:
                 self._process.wait(STOP_SECONDS)
             except subprocess.TimeoutExpired:
@@ -123,15 +136,23 @@ class Processes:
         self._directory = directory
         self._started: list[Process] = []
 
-    def gateway(self, *arguments: str, environ: Mapping[str, str] | None = None, reactor: str = "default", ready: bool = True) -> Process:
+    def gateway(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, reactor: str = "default", ready: bool = True
+    ) -> Process:
         """A gateway on a free port of loopback, with a store of its own."""
-        given = arguments if any(a.startswith("--listen") for a in arguments) or (environ or {}).get("OLLAMAMAX_LISTEN") else (
-            "--listen=tcp:0:interface=127.0.0.1", *arguments
+        given = (
+            arguments
+            if any(a.startswith("--listen") for a in arguments) or (environ or {}).get("OLLAMAMAX_LISTEN")
+            else ("--listen=tcp:0:interface=127.0.0.1", *arguments)
         )
         process = self._start("ollamamax", given, environ, reactor)
         if ready:
             process.wait_ready()
         return process
+
+    def bare_gateway(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Process:
+        """A gateway with these arguments and no others, which may come to nothing: nothing is waited for."""
+        return self._start("ollamamax", arguments, environ, "default")
 
     def simulator(self, *arguments: str) -> Process:
         """A simulated Ollama on a free port of loopback."""
@@ -142,9 +163,13 @@ class Processes:
     def stop_all(self) -> None:
         """Ends every process that is still running."""
         for process in self._started:
+            process.begin_stop()
+        for process in self._started:
             process.stop()
 
-    def _start(self, program: str, arguments: Sequence[str], environ: Mapping[str, str] | None, reactor: str) -> Process:
+    def _start(
+        self, program: str, arguments: Sequence[str], environ: Mapping[str, str] | None, reactor: str
+    ) -> Process:
         directory = self._directory / f"{program}-{len(self._started)}"
         process = Process(program, directory, arguments, environ or {}, reactor)
         self._started.append(process)

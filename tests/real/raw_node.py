@@ -13,7 +13,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LINE_BYTES = 64 * 1024
-_TAGS = {"models": [{"name": "tiny:latest", "model": "tiny:latest", "modified_at": "2026-01-01T00:00:00Z", "size": 1, "digest": "0" * 64, "details": {}}]}
+_PROBED = ("/api/version", "/api/tags", "/api/ps")
+_TAGS = {
+    "models": [
+        {
+            "name": "tiny:latest",
+            "model": "tiny:latest",
+            "modified_at": "2026-01-01T00:00:00Z",
+            "size": 1,
+            "digest": "0" * 64,
+            "details": {},
+        }
+    ]
+}
 
 
 class RawNode:
@@ -23,6 +35,7 @@ class RawNode:
         url: where it listens.
         stream_bytes: how much a chat streams before its last line; None for without end.
         line_seconds: the pause after each line.
+        requests: method and path of every request, in order.
         uploaded_bytes: how much of a blob has arrived.
         sent_bytes: how much of a stream the socket has taken.
         left_at: `time.monotonic()` when a stream's client was found gone.
@@ -31,6 +44,7 @@ class RawNode:
     def __init__(self, stream_bytes: int | None = 0, line_seconds: float = 0.0) -> None:
         self.stream_bytes = stream_bytes
         self.line_seconds = line_seconds
+        self.requests: list[tuple[str, str]] = []
         self.uploaded_bytes = 0
         self.sent_bytes = 0
         self.chats = 0
@@ -39,6 +53,11 @@ class RawNode:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def carried(self) -> list[tuple[str, str]]:
+        """The requests that were no probes."""
+        return [asked for asked in list(self.requests) if asked[1] not in _PROBED]
 
     def close(self) -> None:
         """Takes no further connections."""
@@ -58,13 +77,16 @@ class RawNode:
                 while line := reader.readline():
                     method, path, _ = line.decode().split(" ", 2)
                     headers = dict(_headers(reader))
+                    self.requests.append((method, path))
                     self._answer(connection, reader, method, path, headers)
             except (ConnectionError, OSError):
                 if self.sent_bytes:
                     self.left_at = time.monotonic()
                     self.left.set()
 
-    def _answer(self, connection: socket.socket, reader: object, method: str, path: str, headers: dict[str, str]) -> None:
+    def _answer(
+        self, connection: socket.socket, reader: object, method: str, path: str, headers: dict[str, str]
+    ) -> None:
         remaining = int(headers.get("content-length", 0))
         while remaining:
             piece = reader.read(min(remaining, 1 << 20))  # type: ignore[attr-defined]
@@ -79,19 +101,26 @@ class RawNode:
             return
         bodies = {"/api/version": {"version": "0.33.0"}, "/api/tags": _TAGS, "/api/ps": {"models": []}}
         body = json.dumps(bodies[path]).encode() if path in bodies else b""
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        )
 
     def _stream(self, connection: socket.socket) -> None:
         text = "x" * (LINE_BYTES if self.line_seconds == 0 else 10)
-        line = json.dumps({"model": "tiny", "message": {"role": "assistant", "content": text}, "done": False}).encode() + b"\n"
+        line = (
+            json.dumps({"model": "tiny", "message": {"role": "assistant", "content": text}, "done": False}).encode()
+            + b"\n"
+        )
         chunk = b"%x\r\n%b\r\n" % (len(line), line)
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         while self.stream_bytes is None or self.sent_bytes < self.stream_bytes:
             connection.sendall(chunk)
             self.sent_bytes += len(line)
             if self.line_seconds:
                 time.sleep(self.line_seconds)
-        last = b'{"model":"tiny","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","eval_count":1}\n'
+        last = b'{"model":"tiny","message":{"content":""},"done":true,"done_reason":"stop","eval_count":1}\n'
         connection.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
 
 

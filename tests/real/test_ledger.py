@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-
 from real.processes import Process, Processes
 
 PROMPT = "hello LIMIT 6"
@@ -32,7 +31,9 @@ def gateway(shared_processes: Processes, nodes: list[str]) -> Process:
 
 def row_of(gateway: Process, response: httpx.Response) -> dict[str, Any]:
     """The row of the request that a response answers."""
-    row: dict[str, Any] = httpx.get(f"{gateway.url}/api/v1/inference/requests/{response.headers['X-Request-Id']}").json()
+    row: dict[str, Any] = httpx.get(
+        f"{gateway.url}/api/v1/inference/requests/{response.headers['X-Request-Id']}"
+    ).json()
     return row
 
 
@@ -60,7 +61,11 @@ def test_a_row_agrees_with_what_the_client_saw(
     }
     assert {name: row[name] for name in expected} == expected
     assert row["node"].startswith("node")
-    for column, field in (("load_seconds", "load_duration"), ("prompt_seconds", "prompt_eval_duration"), ("output_seconds", "eval_duration")):
+    for column, field in (
+        ("load_seconds", "load_duration"),
+        ("prompt_seconds", "prompt_eval_duration"),
+        ("output_seconds", "eval_duration"),
+    ):
         assert row[column] == pytest.approx(final[field] / 1e9)
     assert (row["first_token_seconds"] is not None) == stream
     assert row["duration_seconds"] > 0
@@ -88,8 +93,14 @@ def test_embeddings(gateway: Process) -> None:
     """`/api/embed` reports its input, the older route nothing."""
     response = httpx.post(f"{gateway.url}/api/embed", json={"model": "tiny", "input": ["a b", "c"]}, timeout=30)
     row = row_of(gateway, response)
-    assert (row["operation"], row["outcome"], row["input_tokens"]) == ("embed", "success", response.json()["prompt_eval_count"])
-    row = row_of(gateway, httpx.post(f"{gateway.url}/api/embeddings", json={"model": "tiny", "prompt": "a"}, timeout=30))
+    assert (row["operation"], row["outcome"], row["input_tokens"]) == (
+        "embed",
+        "success",
+        response.json()["prompt_eval_count"],
+    )
+    row = row_of(
+        gateway, httpx.post(f"{gateway.url}/api/embeddings", json={"model": "tiny", "prompt": "a"}, timeout=30)
+    )
     assert (row["operation"], row["outcome"], row["input_tokens"]) == ("embed", "success", None)
 
 
@@ -123,7 +134,9 @@ def test_rows_outlive_the_process(processes: Processes, nodes: list[str]) -> Non
     """What was answered stands in the file once the process has ended, and no prompt does."""
     gateway = processes.gateway(f"--node=node={nodes[0]}")
     identifiers = {
-        httpx.post(f"{gateway.url}/api/generate", json={"model": "tiny", "prompt": PROMPT}, timeout=30).headers["X-Request-Id"]
+        httpx.post(f"{gateway.url}/api/generate", json={"model": "tiny", "prompt": PROMPT}, timeout=30).headers[
+            "X-Request-Id"
+        ]
         for _ in range(5)
     }
     assert gateway.stop() == 0

@@ -12,14 +12,19 @@ from typing import Any
 
 import pytest
 from ollama import AsyncClient, Client, ResponseError
-
 from real.processes import Processes
 
 PROMPT = "hello LIMIT 6"
 MESSAGES = [{"role": "user", "content": PROMPT}]
 VOLATILE = {
-    "created_at", "total_duration", "load_duration", "prompt_eval_duration", "eval_duration", "expires_at", "modified_at",
-}  # fmt: skip
+    "created_at",
+    "eval_duration",
+    "expires_at",
+    "load_duration",
+    "modified_at",
+    "prompt_eval_duration",
+    "total_duration",
+}
 
 Call = Callable[[Client], Any]
 
@@ -58,7 +63,10 @@ CALLS: dict[str, Call] = {
     "load": lambda client: client.generate("tiny"),
     "ps": lambda client: client.ps(),
     "copy": lambda client: (client.copy("tiny", "tiny-copy"), client.list()),
-    "create": lambda client: (*client.create("tiny-small", from_="tiny", system="Be brief.", stream=True), client.list()),
+    "create": lambda client: (
+        *client.create("tiny-small", from_="tiny", system="Be brief.", stream=True),
+        client.list(),
+    ),
     "delete": lambda client: (client.delete("tiny-copy"), client.delete("tiny-small"), client.list()),
     "unload": lambda client: (client.generate("tiny", keep_alive=0), client.ps()),
 }

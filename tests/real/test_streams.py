@@ -11,7 +11,6 @@ import time
 from urllib.parse import urlsplit
 
 import httpx
-
 from real.processes import Process, Processes
 from real.raw_node import raw_node
 
@@ -25,7 +24,9 @@ def raw_chat(gateway: Process) -> socket.socket:
     parts = urlsplit(gateway.url)
     connection = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30)
     body = json.dumps(CHAT).encode()
-    connection.sendall(b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    connection.sendall(
+        b"POST /api/chat HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    )
     return connection
 
 
@@ -68,7 +69,7 @@ def test_a_slow_reader_of_a_long_stream_costs_little_memory(processes: Processes
             assert received > 200 * MEGABYTE
             assert b'"done":true' in tail
         most = max(grown, gateway.resident_bytes() - before)
-        print(f"memory grew by {most / MEGABYTE:.1f} MB over a stream of 200 MB")
+        print(f"memory grew by {most / MEGABYTE:.1f} MB over a stream of 200 MB")  # noqa: T201 - a figure, for those who ask with -s
         assert most < GROWTH_BYTES
 
 
@@ -82,7 +83,10 @@ def test_a_large_blob_streams_through(processes: Processes) -> None:
         parts = urlsplit(gateway.url)
         most = 0
         with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=60) as client:
-            client.sendall(b"POST /api/blobs/sha256:%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % (b"0" * 64, size))
+            client.sendall(
+                b"POST /api/blobs/sha256:%b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+                % (b"0" * 64, size)
+            )
             for number in range(size // len(piece)):
                 client.sendall(piece)
                 if number % 256 == 0:
@@ -90,7 +94,7 @@ def test_a_large_blob_streams_through(processes: Processes) -> None:
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         assert node.uploaded_bytes == size
         most = max(most, gateway.resident_bytes() - before)
-        print(f"memory grew by {most / MEGABYTE:.1f} MB over a blob of 4 GB")
+        print(f"memory grew by {most / MEGABYTE:.1f} MB over a blob of 4 GB")  # noqa: T201 - a figure, for those who ask with -s
         assert most < GROWTH_BYTES
 
 
@@ -103,7 +107,7 @@ def test_a_client_that_leaves_mid_stream_frees_its_node(processes: Processes) ->
             left_at = time.monotonic()
         assert node.left.wait(20)
         assert node.left_at is not None
-        print(f"the node's connection was found closed {1000 * (node.left_at - left_at):.0f} ms after the client left")
+        print(f"the node's connection was found closed {1000 * (node.left_at - left_at):.0f} ms after the client left")  # noqa: T201 - a figure, for those who ask with -s
         wait_for(lambda: 'http_requests_total{endpoint="/api/chat",method="POST",status="499"} 1.0' in metrics(gateway))
         text = metrics(gateway)
         assert 'ollamamax_http_client_disconnects_total{endpoint="/api/chat",phase="mid_stream"} 1.0' in text
