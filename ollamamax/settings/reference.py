@@ -53,8 +53,9 @@ def reference() -> str:
         by_section[leaf.name.rpartition(".")[0]].append(leaf)
     parts = [_HEAD]
     for section, members in by_section.items():
-        if section:
-            parts.append(f"## {section}\n\n{(_SECTIONS[section].__doc__ or '').strip()}\n")
+        title = section or "The server"
+        about = (_SECTIONS[section].__doc__ or "").strip() if section else "At the top of the file, before any table."
+        parts.append(f"## {title}\n\n{about}\n")
         parts.extend("\n".join(_entry(leaf)) for leaf in members)
     return "\n".join(parts)
 

@@ -1,0 +1,56 @@
+"""docs/api.md says what the code answers: every route, every error with its status and whether to retry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ollamamax.errors import GatewayError
+from ollamamax.web.dialects import RETRY_AFTER_SECONDS
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text("utf-8")
+RETRY = {
+    None: "no",
+    True: f"`X-Should-Retry: true`, `Retry-After: {RETRY_AFTER_SECONDS}`",
+    False: "`X-Should-Retry: false`",
+}
+
+
+def errors(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
+    """An error and all that are kinds of it, wherever they are declared."""
+    yield kind
+    for below in kind.__subclasses__():
+        yield from errors(below)
+
+
+def rows() -> Iterator[tuple[int, str, str]]:
+    """The table of errors, a row per code: status, code and the words about a retry."""
+    for status, codes, retry in re.findall(r"^\| (\d{3}) \| (.*?) \| .* \| (.*?) \|$", PAGE, re.MULTILINE):
+        for code in re.findall(r"`([a-z_]+)`", codes):
+            yield int(status), code, retry
+
+
+def test_every_error_is_in_the_table() -> None:
+    """The table has each error of the tree with its status and what a client is told about a retry, and no other."""
+    import ollamamax.assembly  # noqa: F401 - imports every room, and so what they declare of their own
+
+    tree = {(error.status, error.code, RETRY[error.retriable]) for error in errors(GatewayError)}
+    assert sorted(rows()) == sorted(tree)
+
+
+@pytest.mark.parametrize("app", ["native", "control"])
+def test_every_route_is_told(app: str) -> None:
+    """Each route is on the page under its pattern; those of accounts and experiments are summed up."""
+    # Not above: klein installs a reactor when it is imported.
+    from ollamamax.web.control import ControlRoutes
+    from ollamamax.web.native import NativeRoutes
+
+    url_maps = {"native": NativeRoutes.app.url_map, "control": ControlRoutes.app.url_map}
+    patterns = {re.sub("<(?:path:)?([^<>]+)>", r":\1", rule.rule) for rule in url_maps[app].iter_rules()}
+    summed_up = {name for name in patterns if name.startswith(("/api/experimental/", "/api/user/keys/"))}
+    told = set(re.findall(r"(?<=[` ])(/[a-z0-9/:]*)(?=`)", PAGE))
+    assert patterns - summed_up - told == set()
+    assert not summed_up or all(f"{name}…`" in PAGE for name in ("/api/experimental/", "/api/user/keys/"))
