@@ -33,7 +33,6 @@ def _key(kind: type, value: object) -> object:
 
 _OBJECT = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=_key)
 _NESTED_OBJECTS = ("options",)
-_SHORT = 64
 
 
 @attrs.frozen
@@ -59,7 +58,9 @@ class JsonBody:
             return None
         try:
             return msgspec.json.decode(raw, type=kind | None)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError:
+            raise InvalidBody(f"{name}: invalid UTF-8") from None
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidBody(f"{name}: {error}") from None
 
     def model(self, *names: str) -> str:
@@ -80,8 +81,8 @@ class JsonBody:
 
     def is_empty(self, name: str) -> bool:
         """Whether a member is absent or holds nothing: null, an empty text, an empty list."""
-        raw = bytes(self.fields.get(name, b"null"))
-        return len(raw) < _SHORT and self.read(name, object) in (None, "", [])
+        raw = bytes(self.fields.get(name, b"null")).strip()
+        return raw in (b"null", b'""') or (raw[:1] == b"[" and not raw[1:-1].strip())
 
 
 def parse(data: bytes) -> JsonBody:
@@ -104,7 +105,9 @@ def parse(data: bytes) -> JsonBody:
 def _folded(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     try:
         members = _OBJECT.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise InvalidBody("invalid JSON: invalid UTF-8 in a key") from None
+    except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidBody(f"invalid JSON: {error}") from None
     fields: dict[str, msgspec.Raw] = {}
     for key, value in members.items():

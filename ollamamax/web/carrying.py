@@ -7,7 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from ollamamax.errors import GatewayError, NodeConnectFailed, UnsupportedEncoding
+from ollamamax.errors import GatewayError, NodeConnectFailed, NodeTimedOut, UnsupportedEncoding
 from ollamamax.fleet.dispatch import Dispatcher, Lease
 from ollamamax.fleet.routing import Wanted
 from ollamamax.relay.messages import RequestHead, StreamedBody
@@ -112,8 +112,9 @@ class Carrier:
         )
         try:
             return await self.relay.carry(request, carriage)
-        except NodeConnectFailed:
-            self.suspect(node.name)
+        except (NodeConnectFailed, NodeTimedOut) as error:
+            if not isinstance(error, NodeTimedOut) or error.phase == "connect":
+                self.suspect(node.name)
             raise
 
 
@@ -124,9 +125,20 @@ def whole_body(request: GatewayRequest) -> bytes:
         GatewayError: the channel refused it (too large, too slow).
         UnsupportedEncoding: it is compressed, so nothing could be checked in it.
     """
+    check_acceptable(request)
+    return request.body()
+
+
+def check_acceptable(request: GatewayRequest) -> None:
+    """Refuses what must not be carried, whole or as a stream.
+
+    Raises:
+        GatewayError: the channel refused it (too large, too slow).
+        UnsupportedEncoding: its body is compressed.
+    """
     refusal: GatewayError | None = request.refusal
     if refusal is not None:
         raise refusal
-    if (request.getHeader("content-encoding") or "identity").strip().casefold() != "identity":
+    encodings = b",".join(request.requestHeaders.getRawHeaders(b"content-encoding", ())).split(b",")
+    if any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings):
         raise UnsupportedEncoding
-    return request.body()

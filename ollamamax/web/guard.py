@@ -52,7 +52,8 @@ class GuardResource(Resource):
         if host and not self._policy.allows_host(host):
             self._report("Host", host, "allowed_hosts")
             return _finished(request, respond(request, b"", status=403))
-        origin = (request.getHeader(b"origin") or b"").decode("latin-1")
+        # Two of them are nobody's origin.
+        origin = b", ".join(request.requestHeaders.getRawHeaders(b"origin", [])).decode("latin-1")
         if origin:
             if not self._policy.allows_origin(origin, host):
                 self._report("Origin", origin, "allowed_origins")

@@ -13,7 +13,7 @@ from ollamamax.names import normalized
 from ollamamax.relay.messages import StreamedBody
 from ollamamax.relay.relay import RelayTimeouts, Terminal
 from ollamamax.web.bodies import parse
-from ollamamax.web.carrying import Carrier, whole_body
+from ollamamax.web.carrying import Carrier, check_acceptable, whole_body
 from ollamamax.web.site import GatewayRequest
 
 
@@ -50,8 +50,7 @@ class Management:
 
     async def upload(self, request: GatewayRequest) -> None:
         """Streams a blob to the first node that is up."""
-        if request.refusal is not None:
-            raise request.refusal
+        check_acceptable(request)
         assert request.incoming is not None
         await self._carry(request, None, request.incoming)
 

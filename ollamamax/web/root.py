@@ -41,9 +41,9 @@ class RootResource(Resource):
 
     def render(self, request: Request) -> bytes | int:
         """Hands a request on; a path of no route goes to an app too, which says so in its dialect."""
-        path = b"/" + b"/".join(request.postpath)
+        path = b"/" + b"/".join(request.postpath or ())
         target = self._plain.get(path)
-        if target is None and not _is_text(path):
+        if target is None and not _is_plain(path):
             return _unknown(request)
         if target is None:
             app = self._control if path.startswith(_CONTROL) else self._native
@@ -52,13 +52,13 @@ class RootResource(Resource):
         return rendered
 
 
-def _is_text(path: bytes) -> bool:
-    """Whether a path is UTF-8, as Klein wants it."""
+def _is_plain(path: bytes) -> bool:
+    """Whether a path is UTF-8, as Klein wants it, and begins with one slash: werkzeug takes many for one."""
     try:
         path.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return True
+    return not path.startswith(b"//")
 
 
 def _unknown(request: Request) -> bytes:

@@ -67,7 +67,7 @@ def test_what_a_node_said() -> None:
 
 
 def test_every_node_down() -> None:
-    """The list of models stays, as does what is known of each; memory counts as empty, and the version is still told."""
+    """The list of models stays, as does what is known of each; memory counts as empty, the version is still told."""
     fleet = Fleet([_node("a"), _node("b")])
     for node in fleet.nodes.values():
         fleet.observed(node, _seen("m:latest", resident=("m:latest",)), 1.0)
