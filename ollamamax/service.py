@@ -8,6 +8,8 @@ store closed.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ from ollamamax.assembly import House, Phase, assemble, remember_all
 from ollamamax.errors import ShuttingDown
 from ollamamax.metrics.http import CLIENT_GONE
 from ollamamax.metrics.registry import Metrics
-from ollamamax.settings import LoadedSettings
+from ollamamax.settings import LoadedSettings, Settings
 from ollamamax.simulation import Simulation
 from ollamamax.store.failures import StoreError
 from ollamamax.store.store import Store
@@ -45,20 +47,43 @@ class StartError(Exception):
     """The server cannot start; the text is one line that names the setting and what it should be."""
 
 
+def open_store(settings: Settings, reactor: ReactorBase, metrics: Metrics) -> Store:
+    """The store that the settings name.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    return Store.open(
+        settings.database,
+        state_directory=Path(settings.state_directory),
+        reactor=reactor,
+        pool_size=settings.database_pool_size,
+        observer=metrics,
+    )
+
+
 class Gateway(Service):
     """The whole server as one service.
 
     Args:
         loaded: the settings in force.
         reactor: the reactor to run on.
+        open_store: opens the store; raises `StoreError`.
     """
 
     _log = Logger()
 
-    def __init__(self, loaded: LoadedSettings, reactor: ReactorBase) -> None:
+    def __init__(
+        self,
+        loaded: LoadedSettings,
+        reactor: ReactorBase,
+        *,
+        open_store: Callable[[Settings, ReactorBase, Metrics], Store] = open_store,
+    ) -> None:
         self._loaded = loaded
         self._settings = loaded.settings
         self._reactor = reactor
+        self._open_store = open_store
         self._phase = Phase()
         self.metrics = Metrics(__version__)
         self._site = GatewaySite(
@@ -86,13 +111,7 @@ class Gateway(Service):
             return
         self._port = self._bind()
         try:
-            self._store = Store.open(
-                self._settings.database,
-                state_directory=Path(self._settings.state_directory),
-                reactor=self._reactor,
-                pool_size=self._settings.database_pool_size,
-                observer=self.metrics,
-            )
+            self._store = self._open_store(self._settings, self._reactor, self.metrics)
         except StoreError as error:
             self._port.stopListening()
             raise StartError(str(error)) from None
@@ -142,8 +161,7 @@ class Gateway(Service):
         self._forced = True
         if self._house is not None:
             self._house.relay.abort_all(ShuttingDown())
-        for channel in list(self._site.connections):
-            channel.abortConnection()
+        self._cut_off()
 
     def stopService(self) -> Deferred[None]:
         """Drains, if that has not been done."""
@@ -162,8 +180,9 @@ class Gateway(Service):
         if not await self._within(gone, 0.0 if self._forced else self._settings.drain_seconds):
             house.relay.abort_all(ShuttingDown())
             if not await self._within(self._site.drain(), _CLOSING_SECONDS):
-                for channel in list(self._site.connections):
-                    channel.abortConnection()
+                self._cut_off()
+                # Their rows are written when they are gone, which takes a turn of the reactor.
+                await self._within(self._site.drain(), _CLOSING_SECONDS)
         if self._remembering is not None and self._remembering.running:
             self._remembering.stop()
         await house.prober.stop()
@@ -173,6 +192,10 @@ class Gateway(Service):
         await house.exposition.stop()
         await store.close()
         self._log.info("stopped")
+
+    def _cut_off(self) -> None:
+        for channel in list(self._site.connections):
+            channel.abortConnection()
 
     async def _within(self, awaited: Deferred[None], seconds: float) -> bool:
         try:
@@ -186,7 +209,16 @@ class Gateway(Service):
         assert self._simulation is not None
         if self._phase.draining:
             return
-        self._simulation.first_round_over()
+        stand_in = self._simulation.first_round_over()
+        if stand_in is not None:
+            self._house.prober.probe_now(stand_in).addCallback(self._ready)
+        else:
+            self._ready(None)
+
+    def _ready(self, _: None) -> None:
+        assert self._house is not None
+        if self._phase.draining:
+            return
         nodes = self._house.fleet.nodes.values()
         self._phase.probed = True
         self._log.info("ready: {up} of {total} nodes up", up=sum(node.up for node in nodes), total=len(nodes))
@@ -211,11 +243,16 @@ class Gateway(Service):
         return port
 
     def _log_access(self, request: GatewayRequest) -> None:
+        # Twisted asks for this a moment before the response counts as finished, so that only its end tells how it was.
+        request.notifyFinish().addBoth(self._log_end, request)
+
+    def _log_end(self, result: object, request: GatewayRequest) -> None:
+        gone = isinstance(result, Failure) and not request.broken_off
         self._log.info(
             "{method} {path} {status} {seconds:.3f}s {request_id}",
             method=request.method.decode("latin-1"),
             path=request.path.decode("latin-1"),
-            status=request.code if request.finished or request.broken_off else CLIENT_GONE,
+            status=CLIENT_GONE if gone else request.code,
             seconds=self._reactor.seconds() - request.received_at,
             request_id=request.request_id,
         )
@@ -239,6 +276,6 @@ def _shown(port: IListeningPort | None) -> str:
         return "nothing"
     address = port.getHost()
     if not isinstance(address, IPv4Address | IPv6Address):
-        return f"unix:{getattr(address, 'name', b'?')!r}"
+        return f"unix:{os.fsdecode(getattr(address, 'name', None) or '?')}"
     host = f"[{address.host}]" if ":" in address.host else address.host
     return f"http://{host}:{address.port}"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
 
 _LISTEN = "tcp:0:interface=127.0.0.1"
+_STAND_IN = "simulated"
 _YIELDING_SECONDS = 1.0
 
 
@@ -44,11 +45,17 @@ class Simulation:
             for number in range(1, self._wanted + 1):
                 self._add(f"simulated-{number}", number)
 
-    def first_round_over(self) -> None:
-        """Every node has been tried once: with `auto`, a simulated one stands in where none has answered."""
-        if self._wanted == "auto" and not self._is_served():
-            self._add("simulated", 1)
-            self._fleet.changed.append(self._yield)
+    def first_round_over(self) -> str | None:
+        """Every node has been tried once: with `auto`, a simulated one stands in where none has answered.
+
+        Returns:
+            The name of the node that was added, if one was; it has not been tried yet.
+        """
+        if self._wanted != "auto" or self._is_served():
+            return None
+        self._add(_STAND_IN, 1)
+        self._fleet.changed.append(self._yield)
+        return _STAND_IN
 
     def stop(self) -> Deferred[None]:
         """Takes all of them away."""

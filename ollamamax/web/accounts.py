@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import attrs
 
-from ollamamax.errors import GatewayError, NodeFailure, NodeTimedOut, RequestRejected
+from ollamamax.errors import GatewayError, InternalError
+from ollamamax.relay import ending
 from ollamamax.relay.carriage import RelayReport
 from ollamamax.relay.verdict import Usage
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.web.carrying import Carrier
 from ollamamax.web.site import GatewayRequest
+
+_NANOSECONDS = 9
 
 
 class Account:
@@ -25,11 +28,11 @@ class Account:
         peer = request.client_ip
         self.row = LedgerRow(
             id=request.request_id,
-            client_request_id=carrier.peers.client_request_id(peer, request.getHeader("x-request-id")),
+            client_request_id=carrier.peers.client_request_id(peer, _field(request, b"x-request-id")),
             started_at=carrier.now(),
             operation=operation,
             endpoint=carrier.endpoint_of(request),
-            client_address=carrier.peers.client_address(peer, request.getHeader("x-forwarded-for")),
+            client_address=carrier.peers.client_address(peer, _field(request, b"x-forwarded-for")),
         )
 
     def note(self, **known: object) -> None:
@@ -75,12 +78,14 @@ class Account:
 
 
 def outcome_of(error: GatewayError) -> str:
-    """The verdict on a request that ends with an error before its response began."""
-    if isinstance(error, RequestRejected):
-        return "client_error"
-    if isinstance(error, NodeTimedOut):
-        return "timeout"
-    return "node_error" if isinstance(error, NodeFailure) else "unavailable"
+    """The verdict on a request that ends with an error before its response began; the same as in its middle."""
+    return "unavailable" if isinstance(error, InternalError) else ending.outcome_of(error)
+
+
+def _field(request: GatewayRequest, name: bytes) -> str | None:
+    """A header's value, that of all its lines; any byte may be in it."""
+    lines = request.requestHeaders.getRawHeaders(name)
+    return b",".join(lines).decode("latin-1") if lines else None
 
 
 def _slot_wait(usage: Usage) -> float | None:
@@ -88,4 +93,5 @@ def _slot_wait(usage: Usage) -> float | None:
     phases = (usage.load_seconds, usage.prompt_seconds, usage.output_seconds)
     if usage.total_seconds is None or any(phase is None for phase in phases):
         return None
-    return max(0.0, usage.total_seconds - sum(phase for phase in phases if phase is not None))
+    waited = usage.total_seconds - sum(phase for phase in phases if phase is not None)
+    return max(0.0, round(waited, _NANOSECONDS))

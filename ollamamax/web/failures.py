@@ -33,15 +33,20 @@ def _answer_failure(_routes: object, request: Request, failure: Failure) -> byte
     assert isinstance(request, GatewayRequest)
     if failure.check(CancelledError):
         failure.raiseException()
-    error = _gateway_error(failure)
+    error = _gateway_error(failure, request.request_id)
     if request.startedWriting:
-        _log.failure("a response failed after its head was sent ({code})", failure=failure, code=error.code)
+        _log.failure(
+            "request {request_id}: its response failed after its head was sent ({code})",
+            failure=failure,
+            request_id=request.request_id,
+            code=error.code,
+        )
         request.break_off()
         return b""
     return answer(request, error, dialect_of(request.path), request.request_id)
 
 
-def _gateway_error(failure: Failure) -> GatewayError:
+def _gateway_error(failure: Failure, request_id: str) -> GatewayError:
     error = failure.value
     if isinstance(error, GatewayError):
         return error
@@ -49,5 +54,5 @@ def _gateway_error(failure: Failure) -> GatewayError:
         return MethodNotAllowed(sorted(error.valid_methods or ()))
     if isinstance(error, HTTPException):
         return RouteNotFound() if error.code == 404 else RequestRejected()
-    _log.failure("a request failed by a defect of the gateway", failure=failure)
+    _log.failure("request {request_id} failed by a defect of the gateway", failure=failure, request_id=request_id)
     return InternalError()

@@ -103,8 +103,9 @@ class RouteTable:
 
 
 def _decoded(path: bytes) -> str | None:
-    """The path as Klein matches it; None where it is no UTF-8."""
+    """The path as Klein matches it; None where it is no UTF-8, or begins with two slashes: one would be lost."""
     try:
-        return (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8")
+        text = (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8")
     except UnicodeDecodeError:
         return None
+    return None if text.startswith("//") else text

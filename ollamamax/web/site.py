@@ -46,6 +46,7 @@ class GatewaySite(Site):
         draining: whether the site is coming to an end.
     """
 
+    noisy = False
     requestFactory: type[GatewayRequest] = GatewayRequest
     reactor: IReactorTime
     _log = Logger()

@@ -1,0 +1,66 @@
+"""A store that keeps everything in lists, as a server in memory uses it."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred, fail, succeed
+
+from ollamamax.store.inventory import SeenModel, SeenNode
+from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.store.statistics import PoolStatistics
+
+
+class MemoryLedger:
+    """Rows in a list each, as they come; `fault` makes reading fail."""
+
+    def __init__(self) -> None:
+        self.begun: list[LedgerRow] = []
+        self.ended: list[LedgerRow] = []
+        self.fault: Exception | None = None
+        self.pending = self.dropped = 0
+
+    def started(self, row: LedgerRow) -> None:
+        assert not row.is_final
+        self.begun.append(row)
+
+    def finished(self, row: LedgerRow) -> None:
+        assert row.is_final
+        self.ended.append(row)
+
+    def requests(self, limit: int, offset: int) -> Deferred[tuple[list[LedgerRow], int]]:
+        if self.fault is not None:
+            return fail(self.fault)
+        newest = self.ended[::-1]
+        return succeed((newest[offset : offset + limit], len(newest)))
+
+    def request(self, identifier: str) -> Deferred[LedgerRow | None]:
+        if self.fault is not None:
+            return fail(self.fault)
+        return succeed(next((row for row in self.ended if row.id == identifier), None))
+
+
+class MemoryInventory:
+    """What was recorded."""
+
+    def __init__(self) -> None:
+        self.nodes: list[SeenNode] = []
+        self.models: list[SeenModel] = []
+
+    def record(self, nodes: list[SeenNode], models: list[SeenModel]) -> Deferred[None]:
+        self.nodes += nodes
+        self.models += models
+        return succeed(None)
+
+
+class MemoryStore:
+    """A store that keeps all in memory and takes nothing once it is closed."""
+
+    def __init__(self) -> None:
+        self.ledger = MemoryLedger()
+        self.inventory = MemoryInventory()
+        self.statistics = PoolStatistics("sqlite", 4)
+        self.closed_after: int | None = None
+
+    def close(self) -> Deferred[None]:
+        """Notes how many rows had come by then."""
+        self.closed_after = len(self.ledger.ended)
+        return succeed(None)
