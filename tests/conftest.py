@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 hypothesis.settings.register_profile("quick", max_examples=50, deadline=None)
-hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True, database=None)
+hypothesis.settings.register_profile("ci", max_examples=60, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "quick"))
 
 # A failing property's patch is written by libcst (mutmut brings it), which stumbles over zope's attributes and takes
