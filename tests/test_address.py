@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from ollamamax.address import InvalidAddress, NodeAddress, is_dialable
 
+URL = "expected a URL like http://127.0.0.1:11434"
+REFUSED = "link-local, multicast, metadata and unspecified addresses are refused"
+
 
 @pytest.mark.parametrize(
     ("url", "expected", "authority"),
@@ -23,6 +26,7 @@ from ollamamax.address import InvalidAddress, NodeAddress, is_dialable
         ("HTTP://GPU-1:1", "http://gpu-1:1", b"gpu-1:1"),
         ("http://münchen.de:8080", "http://xn--mnchen-3ya.de:8080", b"xn--mnchen-3ya.de:8080"),
         ("http://gpu/größe", "http://gpu:80/gr%C3%B6%C3%9Fe", b"gpu:80"),
+        ("http://gpu/a%20b/~x;v=1/X//", "http://gpu:80/a%20b/~x;v=1/X", b"gpu:80"),
         ("http://my_node.lan.:1", "http://my_node.lan.:1", b"my_node.lan.:1"),
     ],
 )
@@ -41,38 +45,39 @@ def test_parts() -> None:
 @pytest.mark.parametrize(
     ("url", "why"),
     [
-        ("", "expected a URL"),
-        ("gpu:11434", "expected a URL"),
-        ("ftp://gpu", "expected a URL"),
-        ("http://", "expected a URL"),
-        ("http://:80", "expected a URL"),
+        ("", URL),
+        ("gpu:11434", URL),
+        ("ftp://gpu", URL),
+        ("http://", URL),
+        ("http://:80", URL),
         ("http://gpu:abc", "Port"),
         ("http://gpu:65536", "Port"),
-        ("http://gpu:0", "port 0"),
-        ("http://user@gpu", "user name"),
-        ("http://:secret@gpu", "user name"),
-        ("http://gpu?x=1", "query"),
-        ("http://gpu?", "query"),
-        ("http://gpu#x", "fragment"),
-        ("http://gpu /x", "white space"),
-        ("http://g\tpu", "white space"),
-        ("http://gpu\x00", "white space"),
-        ("http://gpu\\x", "neither a name"),
-        ("http://a..b", "neither a name"),
-        ("http://" + "é" * 70, "no name"),
+        ("http://gpu:0", "port 0 is no port to connect to"),
+        ("http://user@gpu", "must not hold a user name or a password"),
+        ("http://:secret@gpu", "must not hold a user name or a password"),
+        ("http://gpu?x=1", "must not have a query or a fragment"),
+        ("http://gpu?", "must not have a query or a fragment"),
+        ("http://gpu#x", "must not have a query or a fragment"),
+        ("http://gpu /x", "must not hold white space"),
+        ("http://g\tpu", "must not hold white space"),
+        ("http://gpu\x00", "must not hold white space"),
+        ("http://gpu\\x", "the host is neither a name nor an address"),
+        ("http://a..b", "the host is neither a name nor an address"),
+        ("http://" + "é" * 70, "the host is no name that DNS knows"),
         ("http://[::1", "Invalid IPv6"),
-        ("http://[v1.x:y]", "no IPv6 address"),
-        ("http://[fd00::1%25eth0]", "zone"),
-        ("http://169.254.169.254", "refused"),
-        ("http://[fe80::1]", "refused"),
-        ("http://2852039166", "refused"),
-        ("http://0.0.0.0:11434", "refused"),
+        ("http://[v1.x:y]", "the host is no IPv6 address"),
+        ("http://[fd00::1%25eth0]", "must not hold an IPv6 zone"),
+        ("http://169.254.169.254", REFUSED),
+        ("http://[fe80::1]", REFUSED),
+        ("http://2852039166", REFUSED),
+        ("http://0.0.0.0:11434", REFUSED),
     ],
 )
 def test_refused_url(url: str, why: str) -> None:
     """What is no plain URL of an address that may be dialled is refused, and the text says why."""
-    with pytest.raises(InvalidAddress, match=why):
+    with pytest.raises(InvalidAddress) as caught:
         NodeAddress.from_url(url)
+    assert str(caught.value).startswith(why)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +96,7 @@ def test_refused_url(url: str, why: str) -> None:
         "fe80::1",
         "fe80::1%eth0",
         "fd00:ec2::254",
+        "fd00:ec2::254%eth0",
         "100.100.100.200",
         "192.0.0.192",
         "0.0.0.0",

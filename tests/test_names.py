@@ -58,6 +58,7 @@ def test_any_text_has_a_normalized_name(text: str) -> None:
     [
         ("gpt-oss:120b-cloud", True),
         ("x:cloud", True),
+        ("127.0.0.1:5055/x/gpt-oss:120b-cloud", True),
         ("cloud:latest", False),
         ("cloudy:7b", False),
         ("x:cloud-7b", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 
 import attrs
@@ -140,7 +141,7 @@ def read(body: bytes, shape: Shape) -> Fields:
     if not text:
         raise ApiFailure(400, "missing request body")
     try:
-        value, _ = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refused).raw_decode(text)
+        value, _ = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
         raise ApiFailure(400, _syntax_words(error)) from None
     except RecursionError:
@@ -221,6 +222,26 @@ def _json_type(value: object) -> str:
 
 def _refused(constant: str) -> object:
     raise json.JSONDecodeError("Expecting value", constant, 0)
+
+
+def _finite(number: str) -> float:
+    """A number that a float64 can hold, as all of Go's decoder.
+
+    Raises:
+        ApiFailure: 400 for any other.
+    """
+    value = float(number)
+    if math.isinf(value):
+        raise ApiFailure(400, f"json: cannot unmarshal number {number} into Go value of type float64")
+    return value
+
+
+def _whole(number: str) -> int:
+    _finite(number)
+    return int(number)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
 
 
 def _syntax_words(error: json.JSONDecodeError) -> str:

@@ -153,11 +153,11 @@ def parsed_model(text: str) -> ModelSpec:
         key, _, value = field.partition("=")
         try:
             if key == "size":
-                size = int(float(value))
+                size = int(_amount(value))
             elif key == "context":
                 context = int(value)
             elif key == "load":
-                load = float(value)
+                load = _amount(value)
             elif key == "capabilities":
                 capabilities = tuple(value.split("+"))
             else:
@@ -174,3 +174,15 @@ def parsed_model(text: str) -> ModelSpec:
         template=THINKING_TEMPLATE if {"tools", "thinking"} & set(capabilities) else COMPLETION_TEMPLATE,
         load_seconds=load,
     )
+
+
+def _amount(text: str) -> float:
+    """A number of bytes or seconds that there can be.
+
+    Raises:
+        ValueError: it is no number, negative or infinite.
+    """
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value

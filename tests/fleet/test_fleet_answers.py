@@ -63,55 +63,90 @@ def test_first_of_two_entries_of_one_name() -> None:
     assert [entry["size"] for entry in models.values()] == [1]
 
 
+_NAME = "a model's name is empty, too long or holds control characters"
 _DEEP = b"[" * 100 + b"]" * 100
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "why"),
     [
-        b"",
-        b"null",
-        b"[]",
-        b"{}",
-        b'{"models":{}}',
-        b'{"models":[null]}',
-        b'{"models":[{}]}',
-        b'{"models":[{"name":""}]}',
-        b'{"models":[{"name":1}]}',
-        b'{"models":[{"name":"a\\u0000"}]}',
-        b'{"models":[{"name":"' + b"a" * 2000 + b'"}]}',
-        b'{"models":[{"name":"a","size":-1}]}',
-        b'{"models":[{"name":"a","size":"1"}]}',
-        b'{"models":[{"name":"a","size":true}]}',
-        b'{"models":[{"name":"a","size":1e99}]}',
-        b'{"models":[{"name":"a","size":99999999999999999999}]}',
-        b'{"models":[{"name":"a","digest":null}]}',
-        b'{"models":[{"name":"a","details":[]}]}',
-        b'{"models":[{"name":"a","x":' + _DEEP + b"}]}",
-        b'{"models":[{"name":"a","x":' + b'{"y":' * 20 + b"1" + b"}" * 20 + b"}]}",
-        b'{"models":[{"name":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}",
-        b'{"models":[{"name":"\xff"}]}',
-        b'{"models":[{"name":"a","x":"\\ud800"}]}',
-        b'{"models":[{"name":"a","x":NaN}]}',
-        b'{"models":[{"name":"a"}]} trailing',
+        (b"", "not JSON"),
+        (b"null", "unexpected JSON: Expected `object`"),
+        (b"[]", "unexpected JSON: Expected `object`"),
+        (b"{}", "unexpected JSON: Object missing required field `models`"),
+        (b'{"models":{}}', "unexpected JSON: Expected `array | null`"),
+        (b'{"models":[null]}', "unexpected JSON: Expected `object`"),
+        (b'{"models":[{}]}', "unexpected entry: Object missing required field `name`"),
+        (b'{"models":[{"name":""}]}', _NAME),
+        (b'{"models":[{"name":" "}]}', _NAME),
+        (b'{"models":[{"name":1}]}', "unexpected entry: Expected `str`"),
+        (b'{"models":[{"name":"a\\u0000"}]}', _NAME),
+        (b'{"models":[{"name":"' + b"a" * 1025 + b'"}]}', _NAME),
+        (b'{"models":[{"name":"a","size":-1}]}', "unexpected entry: Expected `int` >= 0"),
+        (b'{"models":[{"name":"a","size":"1"}]}', "unexpected entry: Expected `int`"),
+        (b'{"models":[{"name":"a","size":true}]}', "unexpected entry: Expected `int`"),
+        (b'{"models":[{"name":"a","size":1e99}]}', "unexpected entry: Expected `int`"),
+        (b'{"models":[{"name":"a","size":99999999999999999999}]}', "unexpected entry: Expected `int` <= "),
+        (b'{"models":[{"name":"a","digest":null}]}', "unexpected entry: Expected `str`"),
+        (b'{"models":[{"name":"a","details":[]}]}', "unexpected entry: Expected `object | null`"),
+        (b'{"models":[{"name":"a","x":' + _DEEP + b"}]}", "nested too deeply"),
+        (b'{"models":[{"name":"a","x":' + b'{"y":' * 20 + b"1" + b"}" * 20 + b"}]}", "nested too deeply"),
+        (b'{"models":[{"name":"a","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}]}", "nested too deeply"),
+        (b'{"models":[{"name":"\xff"}]}', "not JSON"),
+        (b'{"models":[{"name":"a","x":"\\ud800"}]}', "not JSON"),
+        (b'{"models":[{"name":"a","x":NaN}]}', "not JSON"),
+        (b'{"models":[{"name":"a"}]} trailing', "not JSON"),
     ],
 )
 @pytest.mark.parametrize("read", [read_models, read_residents])
-def test_bad_lists(read: Callable[[bytes], object], body: bytes) -> None:
-    """Wrong JSON, types, sizes, names and depths are one error, whose text quotes nothing."""
+def test_bad_lists(read: Callable[[bytes], object], body: bytes, why: str) -> None:
+    """Wrong JSON, types, sizes, names and depths are one error, whose text says which and quotes nothing."""
     with pytest.raises(BadAnswer) as caught:
         read(body)
+    assert str(caught.value).startswith(why)
     assert len(str(caught.value)) < 150
 
 
+@pytest.mark.parametrize("read", [read_models, read_residents])
+@pytest.mark.parametrize(("begin", "end"), [(b"[", b"]"), (b'{"y":', b"}"), (b'[{"y":', b"}]")])
+def test_how_deep_an_entry_may_be(read: Callable[[bytes], object], begin: bytes, end: bytes) -> None:
+    """Sixteen levels, the entry's own among them, of lists and objects alike."""
+    half = 2 if begin.startswith(b"[{") else 1
+
+    def nested(levels: int) -> bytes:
+        inside = (levels - 1) // half
+        odd = (levels - 1) % half
+        return (
+            b'{"models":[{"name":"a","x":' + (b"[" * odd + begin * inside + b"1" + end * inside + b"]" * odd) + b"}]}"
+        )
+
+    assert read(nested(16))
+    with pytest.raises(BadAnswer, match="nested too deeply"):
+        read(nested(17))
+
+
+def test_how_long_a_name_may_be() -> None:
+    """1024 characters."""
+    name = "a" * 1024
+    assert list(read_models(b'{"models":[{"name":"' + name.encode() + b'"}]}')) == [f"{name}:latest"]
+
+
 @pytest.mark.parametrize(
-    "body",
-    [b"", b"{}", b'{"version":""}', b'{"version":1}', b'{"version":"' + b"1" * 200 + b'"}', b'{"version":"1\\n2"}'],
+    ("body", "why"),
+    [
+        (b"", "not JSON"),
+        (b"{}", "unexpected JSON: Object missing required field `version`"),
+        (b'{"version":""}', "unexpected JSON: Expected `str` of length >= 1"),
+        (b'{"version":1}', "unexpected JSON: Expected `str`"),
+        (b'{"version":"' + b"1" * 101 + b'"}', "unexpected JSON: Expected `str` of length <= 100"),
+        (b'{"version":"1\\n2"}', "the version holds control characters"),
+    ],
 )
-def test_bad_versions(body: bytes) -> None:
+def test_bad_versions(body: bytes, why: str) -> None:
     """A version is a short, printable text."""
-    with pytest.raises(BadAnswer):
+    with pytest.raises(BadAnswer) as caught:
         read_version(body)
+    assert str(caught.value).startswith(why)
 
 
 @given(st.binary() | _JSON.map(lambda value: json.dumps(value).encode()))

@@ -86,6 +86,9 @@ def test_digest_of_equally_many_nodes() -> None:
     newer = _model("m", "d2", "2026-01-01T00:00:00.2Z")
     for stocks in ([_stock("a", older), _stock("b", newer)], [_stock("a", newer), _stock("b", older)]):
         assert merged_models(stocks) == [newer]
+    early, latest = _model("m", "d1", "2025-01-01T00:00:00Z"), _model("m", "d1", "2026-01-01T00:00:00.3Z")
+    pairs = [_stock("a", latest), _stock("b", newer), _stock("c", newer), _stock("d", early)]
+    assert merged_models(pairs) == [latest]
     same = _model("m", "d3", "2026-01-01T00:00:00.2Z")
     assert merged_models([_stock("a", same), _stock("b", newer)]) == [same]
 
@@ -102,6 +105,14 @@ def test_residents_are_summed() -> None:
     assert [entry["name"] for entry in merged] == ["m", "n"]
     assert merged[0] == {"name": "m", "size": 15, "digest": "d", "expires_at": forever, "size_vram": 4}
     assert list(merged[0]) == ["name", "size", "digest", "expires_at", "size_vram"]
+
+
+def test_who_stays_longest_is_listed_first() -> None:
+    """By the latest expiry over all nodes and zones; what has no readable one is last, in the nodes' order."""
+    soon, late = _resident("soon", "2026-01-01T10:00:00+05:00"), _resident("late", "2026-01-01T06:00:00Z")
+    never, unsaid = _resident("never", "nonsense"), cast("ResidentEntry", {"name": "unsaid"})
+    stocks = [_stock("a", resident=(never, soon)), _stock("b", resident=(unsaid, late))]
+    assert merged_residents(stocks) == [late, soon, never, unsaid]
 
 
 def test_residents_without_sizes() -> None:
@@ -171,6 +182,14 @@ def test_replicas() -> None:
     assert (found[1]["resident"], found[1]["size_vram_bytes"]) == (True, 3)
     assert found[1]["expires_at"] == "2319-03-04T23:51:50.1Z"
     assert replicas(stocks, "other:latest") == []
+
+
+def test_replica_of_a_bare_entry() -> None:
+    """What a node does not say is null, of what it has and of what is in its memory."""
+    bare: ResidentEntry = {"name": "m"}
+    (replica,) = replicas([_stock("a", {"name": "m"}, resident=(bare,))], "m:latest")
+    assert (replica["digest"], replica["size_bytes"], replica["modified_at"]) == (None, None, None)
+    assert (replica["resident"], replica["size_vram_bytes"], replica["expires_at"]) == (True, None, None)
 
 
 @given(_STOCKS)

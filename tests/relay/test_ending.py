@@ -23,9 +23,18 @@ TRUNCATED = b'{"error":"the node ended the response before it was complete"}\n'
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome"), [(301, "node_error"), (400, "client_error"), (404, "client_error"), (500, "node_error"),
-                            (502, "node_error"), (503, "unavailable")],
-)  # fmt: skip
+    ("status", "outcome"),
+    [
+        (300, "node_error"),
+        (301, "node_error"),
+        (400, "client_error"),
+        (404, "client_error"),
+        (499, "client_error"),
+        (500, "node_error"),
+        (502, "node_error"),
+        (503, "unavailable"),
+    ],
+)
 def test_statuses(status: int, outcome: str) -> None:
     """A node's own refusal passes as it is; its status says whose fault it is."""
     assert outcome_of_status(status) == outcome

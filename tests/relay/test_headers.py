@@ -69,6 +69,14 @@ def test_headers_that_connection_names_are_dropped() -> None:
     assert headers.to_client([*given, (b"Content-Length", b"3")]) == ((b"X-Go", b"2"), (b"Content-Length", b"3"))
 
 
+def test_what_connection_cannot_take_away() -> None:
+    """The body's length and type are of the message; names may stand without a space between them."""
+    given = [(b"Connection", b"close,X-Hop,Content-Type,content-length,X-Other"), (b"X-Other", b"1"), (b"X-HOP", b"1")]
+    kept = ((b"Content-Type", b"application/json"), (b"Content-Length", b"3"))
+    assert headers.to_client([*given, *kept]) == kept
+    assert headers.to_node([*given, kept[0]]) == kept[:1]
+
+
 def test_the_rest_passes_unchanged() -> None:
     """Order, case, repetition and values of all other headers are kept."""
     given = ((b"content-TYPE", b"application/json"), (b"X-A", b"1"), (b"X-A", b"2"), (b"User-Agent", b"ollama/1"))

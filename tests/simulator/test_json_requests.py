@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ollamamax.simulator import json_requests as shapes
 from ollamamax.simulator.answers import to_json
@@ -12,6 +15,7 @@ from ollamamax.simulator.durations import instant, keep_alive_seconds, nanosecon
 from ollamamax.simulator.failures import ApiFailure
 from ollamamax.simulator.options import context_length, merged, signature
 
+NUMBER = "json: cannot unmarshal number {} into Go value of type float64"
 STRUCT = "json: cannot unmarshal {} into Go struct field ChatRequest.{} of type {}"
 
 
@@ -42,6 +46,18 @@ STRUCT = "json: cannot unmarshal {} into Go struct field ChatRequest.{} of type 
         (b'{"keep_alive": true}', "Unsupported type: 'bool'"),
         (b'{"think": 1}', 'invalid think value: 1 (must be true, false, "high", "medium", or "low")'),
         (b"[" * 100_000, "exceeded max depth"),
+        (b'{"model": "a",}', "invalid character '}' looking for beginning of object key string"),
+        (b"{'model': 1}", "invalid character '\\'' looking for beginning of object key string"),
+        (b'{"a": "x\\\\" 1}', "invalid character '1' after object key:value pair"),
+        (b'{"a": "\\\\\\"[" 1}', "invalid character '1' after object key:value pair"),
+        (b'[{"a": 1}, {"b": 2} 1]', "invalid character '1' after array element"),
+        (b'{"a": [1], "b": 2 1}', "invalid character '1' after object key:value pair"),
+        (b'{"options": {"num_ctx": 1e999}}', NUMBER.format("1e999")),
+        (b'{"options": {"x": [-1e999]}}', NUMBER.format("-1e999")),
+        (b'{"keep_alive": ' + b"9" * 400 + b"}", NUMBER.format("9" * 400)),
+        (b'{"keep_alive": ' + b"9" * 5000 + b"}", NUMBER.format("9" * 5000)),
+        (b'{"stream": 1.5}', STRUCT.format("number", "stream", "bool")),
+        (b'{"top_logprobs": "x"}', STRUCT.format("string", "top_logprobs", "int")),
     ],
 )
 def test_what_is_wrong_is_said_in_gos_words(body: bytes, message: str) -> None:
@@ -58,6 +74,55 @@ def test_names_match_in_any_case_and_the_last_wins() -> None:
     assert shapes.read(b"null", shapes.CHAT) == {}
     nested = shapes.read(b'{"messages":[{"Role":"user","CONTENT":"x"}],"options":{"a":{"b":[1]}}}', shapes.CHAT)
     assert nested == {"messages": [{"role": "user", "content": "x"}], "options": {"a": {"b": [1]}}}
+
+
+@pytest.mark.parametrize("think", [True, False, "high", "medium", "low", "max"])
+def test_how_much_may_be_thought(think: object) -> None:
+    """Yes, no, or how much."""
+    assert shapes.read(json.dumps({"think": think}).encode(), shapes.CHAT) == {"think": think}
+
+
+def test_any_value_may_stand_where_any_is_meant() -> None:
+    """A format is a word or a schema; the order of a schema's members is not kept apart."""
+    for told in ("json", 1, [1, {"a": None}], {"type": "object", "properties": {"a": {"type": "string"}}}):
+        assert shapes.read(json.dumps({"format": told}).encode(), shapes.CHAT) == {"format": told}
+
+
+def test_white_space_and_broken_letters() -> None:
+    """White space around a document means nothing; bytes that are no UTF-8 become U+FFFD, as in Go."""
+    assert shapes.read(b' \t\r\n{"model": "a\xff"} \n', shapes.CHAT) == {"model": "a\ufffd"}
+    with pytest.raises(ApiFailure, match="missing request body"):
+        shapes.read(b" \t\r\n", shapes.CHAT)
+    with pytest.raises(ApiFailure, match="looking for beginning of value"):
+        shapes.read(b"\x0c{}", shapes.CHAT)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=8,
+)
+_SHAPES = [shapes.CHAT, shapes.GENERATE, shapes.EMBED, shapes.SHOW, shapes.PULL, shapes.CREATE, shapes.COPY]
+
+
+@given(
+    st.sampled_from(_SHAPES),
+    st.binary(max_size=40)
+    | st.text(alphabet="{}[]\":,\\ 'a1e.-+tn", max_size=30).map(str.encode)
+    | st.dictionaries(st.sampled_from(sorted({name for shape in _SHAPES for name in shape.fields})), _JSON).map(
+        lambda told: json.dumps(told).encode()
+    ),
+)
+def test_any_body_is_read_or_refused(shape: shapes.Shape, body: bytes) -> None:
+    """The fields that the shape has, or 400: nothing else is raised."""
+    status, fields = 200, {}
+    try:
+        fields = dict(shapes.read(body, shape))
+    except ApiFailure as failure:
+        status = failure.status
+    assert status in (200, 400)
+    assert fields.keys() <= shape.fields.keys()
+    assert None not in fields.values()
 
 
 @pytest.mark.parametrize(

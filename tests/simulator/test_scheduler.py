@@ -177,3 +177,96 @@ def test_nothing_is_decided_twice() -> None:
     one = served(target, A, 0.0)
     assert target.crash(one, 2.0, everyone=True) == []
     assert target.advance(3.0) == []
+
+
+def test_a_load_is_given_up_with_who_asked_for_it() -> None:
+    """Nothing is loaded for nobody; who waits behind it begins anew."""
+    target = scheduler()
+    first, second = job(A), job(A)
+    target.submit(first, 0.0)
+    assert target.release(first, 0.5) == []
+    assert target.next_at() is None
+    assert target.advance(5.0) == []
+    target.submit(job(B), 6.0)
+    target.submit(second, 6.0)
+    assert names(target, 6.5) == []
+    target.advance(7.0)
+    assert target.advance(8.0) == [(Event.ACQUIRED, second), (Event.STARTED, second)]
+
+
+def test_only_who_paid_for_a_load_is_cold() -> None:
+    """Whoever comes to a model that is there, or waits for another one's load, is not."""
+    target = scheduler()
+    first, waiting = job(A, parallel=2), job(A, parallel=2)
+    target.submit(first, 0.0)
+    target.submit(waiting, 0.5)
+    target.advance(1.0)
+    later = job(A)
+    target.submit(later, 1.0)
+    assert (first.cold, waiting.cold, later.cold) == (True, False, False)
+    assert (first.acquired_at, waiting.acquired_at, later.acquired_at) == (1.0, 1.0, 1.0)
+
+
+def test_when_a_model_leaves() -> None:
+    """A model in use has all of its time before it, an idle one what is left; the last request's wish counts."""
+    target = scheduler()
+    one = job(A, keep_alive=10.0)
+    target.submit(one, 0.0)
+    target.advance(1.0)
+    (runner,) = target.resident(4.0)
+    assert (runner.leaves_at(4.0), runner.expires_at) == (14.0, None)
+    target.release(one, 5.0)
+    assert (runner.leaves_at(6.0), runner.expires_at, target.next_at()) == (15.0, 15.0, 15.0)
+    two = job(A, keep_alive=0.5)
+    target.submit(two, 7.0)
+    assert runner.leaves_at(7.0) == 7.5
+    target.release(two, 8.0)
+    assert (names(target, 8.25), target.next_at()) == (["a"], 8.5)
+    target.advance(8.5)
+    assert names(target, 8.5) == []
+
+
+def test_an_idle_model_is_evicted_before_a_busy_one() -> None:
+    """However long ago the busy one was last asked for; with all busy the oldest is waited for."""
+    target = scheduler()
+    busy = job(A)
+    target.submit(busy, 0.0)
+    target.advance(1.0)
+    served(target, B, 2.0)
+    new = job(C)
+    target.submit(new, 4.0)
+    target.advance(5.0)
+    assert (new.started_at, set(names(target, 5.0))) == (5.0, {"a", "c"})
+    last = job(B)
+    assert target.submit(last, 6.0) == []
+    target.release(new, 7.0)
+    target.advance(8.0)
+    assert (last.started_at, set(names(target, 8.0))) == (8.0, {"a", "b"})
+
+
+def test_other_options_need_another_runner() -> None:
+    """What is loaded with others is replaced, once nobody uses it; a request that fits still goes first."""
+    target = scheduler()
+    one, other, fitting = job(A, parallel=2), job(A, signature=2), job(A)
+    target.submit(one, 0.0)
+    target.advance(1.0)
+    assert target.submit(other, 1.0) == []
+    assert target.submit(fitting, 1.5) == [(Event.ACQUIRED, fitting), (Event.STARTED, fitting)]
+    target.release(one, 2.0)
+    assert names(target, 2.0) == ["a"]
+    target.release(fitting, 3.0)
+    assert names(target, 3.0) == []
+    assert target.advance(4.0) == [(Event.ACQUIRED, other), (Event.STARTED, other)]
+
+
+def test_a_request_is_looked_at_after_its_overhead() -> None:
+    """Not earlier, and a timer that floating point makes early is early enough."""
+    target = Scheduler(max_queue=1, max_loaded=1, overhead_seconds=0.25)
+    one = job(A, load_seconds=1.0)
+    target.submit(one, 1.0)
+    assert target.next_at() == 1.25
+    target.advance(1.2)
+    assert target.next_at() == 1.25
+    target.advance(1.25 - 1e-10)
+    assert target.next_at() == pytest.approx(2.25)
+    assert target.advance(2.25) == [(Event.ACQUIRED, one), (Event.STARTED, one)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ollamamax.simulator.embeddings import raw_vector, unit_vector
-from ollamamax.simulator.tokens import MARK, Plan, planned, steering
+from ollamamax.simulator.tokens import MARK, Plan, Steering, planned, steering
 
 
 def plan(prompt: str, **changes: object) -> Plan:
@@ -30,6 +30,9 @@ def said(one: Plan, kind: str = "content") -> str:
         ("x LIMIT 100", -1, True, 100, "stop"),
         ("x LIMIT 6", 48, False, 48, "length"),
         ("x LIMIT 6", 0, False, 6, "stop"),
+        ("x LIMIT 6", 1, False, 1, "length"),
+        ("x LIMIT 6", 1, True, 1, "length"),
+        ("x LIMIT 0", 48, True, 0, "stop"),
     ],
 )
 def test_lengths(prompt: str, num_predict: int, natural_end: bool, count: int, reason: str) -> None:
@@ -76,14 +79,37 @@ def test_thinking_is_apart_for_models_that_think() -> None:
 
 
 def test_thinking_is_in_the_text_for_others() -> None:
-    """The marks are shown."""
-    assert said(plan("THINK LIMIT 9")).startswith("<think>")
+    """The marks are shown, around as many words as are thought elsewhere; nothing else tells them from the text."""
+    tokens = list(plan("THINK LIMIT 9").tokens())
+    texts = [token.text for token in tokens]
+    assert {token.kind for token in tokens} == {"content"}
+    assert [place for place, text in enumerate(texts) if text in ("<think>", "</think>")] == [0, 6]
+    assert (texts[0], texts[6], len(texts)) == ("<think>", "</think>", 11)
+    assert texts[7].startswith(" ")
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_words_stand_apart(marked: bool) -> None:
+    """One space before each word but the first of all, and none behind the mark."""
+    text = said(plan("LIMIT 30", marked=marked))
+    assert text == " ".join(text.split())
+    assert (text == text.strip(), text.isascii()) == (True, True)
+    assert len(text.replace(MARK, "").split()) == 30 - marked
 
 
 def test_a_tool_is_called_only_where_one_is_offered() -> None:
     """The call comes with the fourth token; without tools the word means nothing."""
     assert [token.kind for token in plan("TOOL", has_tools=True).tokens()] == ["silent"] * 3 + ["tool"]
     assert len(said(plan("TOOL")).split()) == 24
+    call = list(plan("TOOL", has_tools=True).tokens())
+    assert [token.text for token in call] == ["<tool_call>", '{"name": ', '"arguments": ', ""]
+
+
+@pytest.mark.parametrize("changes", [{"json": True}, {"has_tools": True}])
+def test_a_call_and_an_object_end_by_themselves(changes: dict[str, object]) -> None:
+    """Whatever the bound of the text that they stand instead of."""
+    assert plan("TOOL LIMIT 9", num_predict=2, **changes).done_reason == "stop"
+    assert plan("TOOL LIMIT 9", num_predict=2).done_reason == "length"
 
 
 @pytest.mark.parametrize(("marked", "text"), [(False, "{}"), (True, '{"simulated": true}')])
@@ -96,6 +122,26 @@ def test_json_is_json(marked: bool, text: str) -> None:
 def test_failures(word: str, failure: str | None) -> None:
     """Whole words only."""
     assert steering(f"please {word} now").failure == failure
+    assert plan(f"please {word} now").failure == failure
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("", Steering()),
+        ("LIMIT 7", Steering(natural=7)),
+        ("LIMIT 0", Steering(natural=0)),
+        ("SIZE 9", Steering(token_bytes=9)),
+        ("THINK", Steering(think=True)),
+        ("TOOL", Steering(tool=True)),
+        ("UNLIMIT 7 SIZE x THINKING TOOLS", Steering()),
+        ("DIE, CUT or HTTP500", Steering(failure="refused")),
+        ("THINK! TOOL? (LIMIT 3) SIZE 4 CUT.", Steering(3, 4, think=True, tool=True, failure="cut")),
+    ],
+)
+def test_steering(prompt: str, expected: Steering) -> None:
+    """Whole words in capitals, each for itself; the first of several failures in the order of their list."""
+    assert steering(prompt) == expected
 
 
 def test_prompts_are_counted() -> None:

@@ -65,6 +65,18 @@ def test_a_batch_that_was_not_written_comes_first_again() -> None:
     assert backlog.take(10) == [started("a"), finished("b"), started("c")]
 
 
+def test_a_final_row_takes_the_place_of_its_returned_one() -> None:
+    """It is the same request, so it waits as long as that one did; it is written once."""
+    backlog = Backlog(10)
+    backlog.add(started("a"))
+    backlog.add(started("b"))
+    backlog.take(1)
+    backlog.add(finished("a"))
+    backlog.returned()
+    assert (backlog.oldest, backlog.waiting, len(backlog)) == (1, 2, 2)
+    assert backlog.take(10) == [finished("a"), started("b")]
+
+
 def test_a_batch_is_bounded() -> None:
     """A batch holds the oldest rows, no more than were asked for."""
     backlog = Backlog(10)
@@ -78,6 +90,8 @@ def test_a_batch_is_bounded() -> None:
     backlog.written(refused=1)
     assert backlog.oldest is None
     assert backlog.dropped == 1
+    backlog.written(refused=2)
+    assert backlog.dropped == 3
 
 
 def test_rows_beyond_the_capacity_are_dropped_and_counted() -> None:

@@ -33,24 +33,26 @@ def test_a_missing_body_is_named(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "why"),
     [
-        b"[]",
-        b"null",
-        b'"x"',
-        b"7",
-        b'{"model":',
-        b'{"model": "a"} x',
-        b"{'model': 1}",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        b'{"a":' * 100_000,
+        (b"[]", "Expected `object`, got `array`"),
+        (b"null", "Expected `object`, got `null`"),
+        (b'"x"', "Expected `object`, got `str`"),
+        (b"7", "Expected `object`, got `int`"),
+        (b'{"model":', "Input data was truncated"),
+        (b'{"model": "a"} x', "JSON is malformed"),
+        (b"{'model': 1}", "JSON is malformed"),
+        (b"\xff\xfe", "JSON is malformed"),
+        (b'{"\xff": 1}', "invalid UTF-8 in a key"),
+        (b"[" * 100_000, ""),
+        (b'{"a":' * 100_000, ""),
     ],
 )
-def test_what_is_no_object_is_refused(data: bytes) -> None:
-    """Anything but one JSON object is an invalid body, however deep it is nested."""
-    with pytest.raises(InvalidBody):
+def test_what_is_no_object_is_refused(data: bytes, why: str) -> None:
+    """Anything but one JSON object is an invalid body, however deep it is nested; the text says what is wrong."""
+    with pytest.raises(InvalidBody) as caught:
         parse(data)
+    assert caught.value.public_message.startswith(f"invalid JSON: {why}")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +68,9 @@ def test_what_is_no_object_is_refused(data: bytes) -> None:
 )
 def test_two_keys_that_ollama_takes_for_one_are_refused(data: bytes) -> None:
     """Doubled keys are refused whatever their case, at the top and in the options."""
-    with pytest.raises(InvalidBody, match="case"):
+    with pytest.raises(InvalidBody) as caught:
         parse(data)
+    assert caught.value.public_message == ("invalid JSON: two keys of one object differ in nothing but their case")
 
 
 def test_doubled_keys_elsewhere_are_the_nodes_business() -> None:
@@ -95,6 +98,13 @@ def test_a_member_of_another_type_is_named() -> None:
     assert "secret" not in error.value.public_message
 
 
+def test_a_member_that_is_no_text_of_utf_8_is_named() -> None:
+    """The bytes are not quoted."""
+    with pytest.raises(InvalidBody) as error:
+        parse(b'{"model": "secret\xff"}').model()
+    assert error.value.public_message == "model: invalid UTF-8"
+
+
 @pytest.mark.parametrize(
     ("data", "empty"),
     [
@@ -104,6 +114,13 @@ def test_a_member_of_another_type_is_named() -> None:
         (b'{"prompt": "x"}', False),
         (b'{"prompt": [ ]}', True),
         (b'{"prompt": " "}', False),
+        (b'{"prompt":[]}', True),
+        (b'{"prompt": [1]}', False),
+        (b'{"prompt": [1, 2]}', False),
+        (b'{"prompt": [ 1 ]}', False),
+        (b'{"prompt": [[]]}', False),
+        (b'{"prompt": {}}', False),
+        (b'{"prompt": 0}', False),
     ],
 )
 def test_emptiness_of_a_member(data: bytes, empty: bool) -> None:

@@ -60,6 +60,8 @@ def test_hosts_that_are_not(host: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "method"),
     [
+        (b"", b""),
+        (b"GET", b"GET"),
         (b"GET http://a/ HTTP/1.1", b"GET"),
         (b"GET * HTTP/1.1", b"GET"),
         (b"OPTIONS * HTTP/1.1", b"OPTIONS"),
@@ -79,10 +81,21 @@ def test_hosts_that_are_not(host: bytes) -> None:
 )
 def test_lines_that_are_refused(line: bytes, method: bytes) -> None:
     """Only an origin-form target with single spaces and HTTP/1.0 or 1.1 is served; nothing else is repeated."""
-    head = examine(line, [HOST], max_headers=10)
+    fields = [HOST, (b"Content-Length", b"7"), (b"Expect", b"100-continue")]
+    head = examine(line, fields, max_headers=10)
     assert isinstance(head.refusal, MalformedRequest)
-    assert (head.method, head.target, head.version) == (method, MALFORMED_PATH, b"HTTP/1.1")
-    assert not head.keep_alive
+    assert head.refusal.detail == ("CONNECT" if line == b"CONNECT / HTTP/1.1" else "request line")
+    assert head == Head(method, MALFORMED_PATH, b"HTTP/1.1", fields, 0, False, False, head.refusal)
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"DELETE", b"M-SEARCH"])
+@pytest.mark.parametrize("target", [b"/", b"/api/tags?x=%20&y", b"/a//b/../c", b"/!$%&'()*+,-.;=@[]^_`{|}~"])
+def test_lines_that_are_served(method: bytes, target: bytes, version: bytes) -> None:
+    """Method, target and version are what was sent, byte for byte."""
+    fields = [HOST, (b"Accept", b"*/*")]
+    head = examine(b" ".join((method, target, version)), fields, max_headers=10)
+    assert head == Head(method, target, version, fields, 0, version == b"HTTP/1.1", False, None)
 
 
 def test_framing() -> None:
@@ -96,18 +109,45 @@ def test_framing() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("minor", "fields", "detail"),
     [
-        [(b"Transfer-Encoding", b"gzip, chunked")],
-        [(b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")],
-        [(b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"1")],
-        [(b"Content-Length", b"1"), (b"Content-Length", b"1")],
-        [(b"Content-Length", b"0" * 5000)],
+        (b"1", [HOST, (b"Transfer-Encoding", b"gzip, chunked")], "Transfer-Encoding"),
+        (b"1", [HOST, (b"Transfer-Encoding", b"chunked"), (b"Transfer-Encoding", b"chunked")], "Transfer-Encoding"),
+        (b"1", [HOST, (b"Transfer-Encoding", b"chunked"), (b"Content-Length", b"1")], "Transfer-Encoding"),
+        (b"0", [HOST, (b"Transfer-Encoding", b"chunked")], "Transfer-Encoding with HTTP/1.0"),
+        (b"1", [HOST, (b"Content-Length", b"1"), (b"Content-Length", b"1")], "Content-Length"),
+        (b"1", [HOST, (b"Content-Length", b"0" * 20)], "Content-Length"),
+        (b"1", [HOST, (b"Content-Length", b"0" * 5000)], "Content-Length"),
+        (b"1", [], "one Host is needed"),
+        (b"1", [HOST, HOST], "one Host is needed"),
+        (b"0", [HOST, HOST], "one Host is needed"),
+        (b"1", [(b"Host", b"a b")], "Host"),
+        (b"0", [(b"Host", b"a b")], "Host"),
     ],
 )
-def test_framing_that_is_refused(fields: list[tuple[bytes, bytes]]) -> None:
-    """Framing that two servers could take for two things is refused."""
-    assert isinstance(examine(b"POST / HTTP/1.1", [HOST, *fields], max_headers=9).refusal, MalformedRequest)
+def test_framing_that_is_refused(minor: bytes, fields: list[tuple[bytes, bytes]], detail: str) -> None:
+    """What two servers could take for two things is refused, and no body is expected; the log is told what it was."""
+    head = examine(b"POST /x HTTP/1." + minor, fields, max_headers=9)
+    assert isinstance(head.refusal, MalformedRequest)
+    assert head.refusal.detail == detail
+    assert (head.method, head.target, head.content_length) == (b"POST", b"/x", 0)
+
+
+def test_framing_is_found_among_other_fields() -> None:
+    """Wherever its fields stand, and however often other ones come before them."""
+    other = (b"X-Other", b"1")
+    fields = [other, HOST, other, other, (b"Connection", b"close"), other, (b"Content-Length", b"7"), other]
+    head = examine(b"POST / HTTP/1.1", [*fields, (b"Expect", b"100-continue")], max_headers=9)
+    assert head.refusal is None
+    assert (head.content_length, head.keep_alive, head.expects_continue) == (7, False, True)
+    smuggled = [HOST, other, (b"Transfer-Encoding", b"chunked"), other, (b"Content-Length", b"7")]
+    assert isinstance(examine(b"POST / HTTP/1.1", smuggled, max_headers=9).refusal, MalformedRequest)
+
+
+def test_longest_length() -> None:
+    """Nineteen digits."""
+    head = examine(b"POST / HTTP/1.1", [HOST, (b"Content-Length", b"9" * 19)], max_headers=9)
+    assert (head.content_length, head.refusal) == (10**19 - 1, None)
 
 
 def test_persistence() -> None:
@@ -120,6 +160,8 @@ def test_persistence() -> None:
     assert keeps(b"1")
     assert keeps(b"1", b"keep-alive", b"closed")
     assert not keeps(b"1", b"keep-alive, Close")
+    assert not keeps(b"1", b"TE,close,x")
+    assert keeps(b"1", b"not close")
     assert not keeps(b"1", b"keep-alive", b"close")
     assert not keeps(b"0")
     assert not keeps(b"0", b"keep-alive")
@@ -145,10 +187,14 @@ def test_too_many_fields() -> None:
     """One field more than allowed is a 431 of a request that is otherwise known."""
     assert examine(b"GET /x HTTP/1.1", [HOST, (b"A", b"")], max_headers=2).refusal is None
     head = examine(b"GET /x HTTP/1.1", [HOST, (b"A", b""), (b"A", b"")], max_headers=2)
-    assert (head.refusal.status if head.refusal else None, head.target) == (431, b"/x")
+    assert head.refusal is not None
+    assert (head.refusal.status, head.target) == (431, b"/x")
+    assert head.refusal.public_message == "the request has too many header fields"
 
 
 def test_unreadable() -> None:
     """A request that never became one has a method and a path that no route and no label can confuse."""
-    head = Head.unreadable(MalformedRequest())
-    assert (head.method, head.target, head.has_body, head.keep_alive) == (OTHER_METHOD, MALFORMED_PATH, False, False)
+    refusal = MalformedRequest()
+    head = Head.unreadable(refusal)
+    assert head == Head(OTHER_METHOD, MALFORMED_PATH, b"HTTP/1.1", (), 0, False, False, refusal)
+    assert not head.has_body
