@@ -78,6 +78,24 @@ def prepare(sources: list[Path], tests: list[Path]) -> None:
     (WORK / "pyproject.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def check_names(tests: list[Path]) -> None:
+    """Sees to it that pytest finds each test by its name, as it is asked to for every change.
+
+    Where it does not (a name made by a function, with a backslash in it), it ends with an error, which would count as
+    if the change had been noticed.
+
+    Raises:
+        SystemExit: a name is not found.
+    """
+    pytest = [sys.executable, "-m", "pytest", *PYTEST, "--collect-only", "--quiet"]
+    listed = subprocess.run([*pytest, *map(str, tests)], cwd=WORK, capture_output=True, text=True, check=True)
+    names = WORK / "names.txt"
+    names.write_text("".join(f"{line}\n" for line in listed.stdout.splitlines() if "::" in line), encoding="utf-8")
+    found = subprocess.run([*pytest, f"@{names}"], cwd=WORK, capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise SystemExit(f"tests that cannot be asked for by their names:\n{found.stderr}")
+
+
 def run() -> dict[str, str]:
     """Runs the tool in the copy.
 
@@ -134,7 +152,9 @@ def main() -> int:
     sources = [file for module in asked.modules or pure_modules() for file in files_of(module)]
     bare = [str(source) for source in sources if not tests_of(source) and source.name != "__init__.py"]
     tested = [source for source in sources if tests_of(source)]
-    prepare(tested, sorted({test for source in tested for test in tests_of(source)}))
+    tests = sorted({test for source in tested for test in tests_of(source)})
+    prepare(tested, tests)
+    check_names(tests)
     status = report(run(), tested, asked.floor)
     if bare:
         print(f"no test mirrors {', '.join(bare)}")

@@ -27,7 +27,7 @@ from twisted.web.resource import IResource
 from twisted.web.wsgi import WSGIResource
 from zope.interface import implementer
 
-from ollamamax.errors import GatewayError, InternalError, MethodNotAllowed, ShuttingDown
+from ollamamax.errors import GatewayError, InternalError, MethodNotAllowed, ShuttingDown, Unavailable
 from ollamamax.metrics.collectors import Snapshot, rendering
 from ollamamax.metrics.http import CLIENT_GONE
 from ollamamax.metrics.negotiation import Wanted, negotiate
@@ -66,13 +66,11 @@ class Threads(Protocol):
         """Runs a function on some thread, then `onResult` there."""
 
 
-class TooManyScrapes(GatewayError):
+class TooManyScrapes(Unavailable):
     """More different scrapes at once than are rendered side by side."""
 
-    status = 503
     code = "too_many_scrapes"
     public_message = "too many scrapes are being rendered, try again later"
-    retriable = True
 
 
 @implementer(IResource)

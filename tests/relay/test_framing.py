@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,16 @@ def test_long_lines_are_counted_and_left_out(lines: list[bytes], cuts: list[int]
     assert found == [line for line in lines if 0 < len(line) <= 10]
     assert framing.oversized == sum(len(line) > 10 for line in lines)
     assert not framing.mid_line
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_a_line_of_the_limit_is_kept(cut: int) -> None:
+    """Exactly so many bytes fit, in one piece or two, finished or not; one more does not."""
+    framing = NdjsonLines(max_line_bytes=4)
+    assert framing.feed(b"abcd"[:cut]) + framing.feed(b"abcd"[cut:]) == []
+    assert framing.rest() == b"abcd"
+    assert framing.feed(b"\nabcde\nef") == [b"abcd"]
+    assert (framing.rest(), framing.oversized) == (b"ef", 1)
 
 
 def test_mid_line_inside_of_a_skipped_line() -> None:

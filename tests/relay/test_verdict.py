@@ -82,6 +82,11 @@ class Body:
         self.pieces.append(data)
 
 
+def selectable(text: bytes) -> str:
+    """A test's name that pytest finds again when it is asked for it: one of a function's making holds no backslash."""
+    return ascii(text[:24])[2:-1].replace("\\", "/")
+
+
 def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Verdict:
     """The verdict on pieces that came at 0.0, 1.0, 2.0…"""
     for now, piece in enumerate(pieces):
@@ -199,7 +204,7 @@ def test_numbers_left_out() -> None:
         b'{"error":"","done":false}',
         b"\xff\xfe",
     ],
-    ids=lambda line: line[:24].decode("latin-1"),
+    ids=selectable,
 )
 def test_no_terminal(line: bytes) -> None:
     """Whatever only looks like a terminal or an error is none, and broken lines raise nothing."""
@@ -251,6 +256,47 @@ def test_first_token(line: bytes, counts: bool) -> None:
     assert judged(NativeVerdict("chat", True), pieces).first_token_at == (1.0 if counts else None)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize(("operation", "tokens"), [("embed", 5), ("embeddings", None)])
+def test_what_embeddings_report(operation: str, tokens: int | None, streaming: bool) -> None:
+    """The older route reports nothing, whatever stands in its answer."""
+    body = b'{"embedding":[0.5],"total_duration":1000000000,"prompt_eval_count":5}'
+    verdict = judged(NativeVerdict(operation, streaming), [body])
+    assert (verdict.outcome, verdict.operation, verdict.usage.input_tokens) == ("success", operation, tokens)
+
+
+@pytest.mark.parametrize("judge", [NativeVerdict("chat", True), ManagementVerdict()])
+def test_where_the_bytes_ended(judge: NativeVerdict | ManagementVerdict) -> None:
+    """Inside of a line or behind one, also when the line was read by then."""
+    assert judged(judge, [b"{}\n"]).mid_line is False
+    assert judged(judge, [b"{"]).mid_line is True
+
+
+def test_the_first_token_may_be_in_the_last_line() -> None:
+    """It came when the stream ended, where no line feed ended the line."""
+    judge = NativeVerdict("chat", True)
+    judge.feed(b'{"message":{"content":"a"},"done":true}', 1.0)
+    assert judge.finish(7.0).first_token_at == 7.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([b'{"status":"pulling"}'], Verdict("incomplete", None)),
+        ([b'{"status":"success"}'], Verdict("success", None, done=True)),
+        ([b'{"stat\\u0075s":"success"}'], Verdict("success", None, done=True)),
+        ([b'{"error":"x"}'], Verdict("stream_error", None, error=True)),
+        ([b'{"\\u0065rror":"x"}'], Verdict("stream_error", None, error=True)),
+        ([b'{"status":"success"}', b'{"error":"x"}'], Verdict("stream_error", None, done=True, error=True)),
+        ([b'{"status":"pulling \\"success\\""}'], Verdict("incomplete", None)),
+    ],
+    ids=range(7),
+)
+def test_how_management_ends(lines: list[bytes], expected: Verdict) -> None:
+    """By its word of success or by an error, however JSON allows to write the members' names."""
+    assert judged(ManagementVerdict(), [b"".join(line + b"\n" for line in lines)]) == expected
+
+
 def test_an_error_line_wins_over_a_later_terminal() -> None:
     """A stream with an error is no success whatever follows."""
     verdict = judged(NativeVerdict("chat", True), [b'{"error":"x"}\n{"done":true}\n'])
@@ -268,7 +314,7 @@ def test_large_whole_answers(size: int) -> None:
     assert judged(NativeVerdict("embeddings", False), [b'{"embedding":' + numbers + b"}"]).outcome == "success"
 
 
-@pytest.mark.parametrize("text", [b"a,", b'\\",\\"done\\":true,\\"x\\":\\"', b"],", b"\\\\", b"x" * 10], ids=repr)
+@pytest.mark.parametrize("text", [b"a,", b'\\",\\"done\\":true,\\"x\\":\\"', b"],", b"\\\\", b"x" * 10], ids=selectable)
 def test_long_texts_in_whole_answers(text: bytes) -> None:
     """Text that looks like members does not pass for them, in an answer of which only the end is kept."""
     body = (
