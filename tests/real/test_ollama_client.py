@@ -39,11 +39,17 @@ def clients(shared_processes: Processes, nodes: list[str]) -> Iterator[tuple[Cli
 
 
 def plain(value: Any) -> Any:
-    """What an answer holds, without what differs from one time to the next."""
+    """What an answer holds, without what differs from one time to the next.
+
+    Lists of models go by name: Ollama's order among models of the same second changes from call to call.
+    """
     if hasattr(value, "model_dump"):
         value = value.model_dump()
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if key not in VOLATILE}
+        kept = {key: plain(item) for key, item in value.items() if key not in VOLATILE}
+        if "models" in kept:
+            kept["models"].sort(key=lambda model: model["model"])
+        return kept
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if hasattr(value, "__next__"):
