@@ -68,7 +68,7 @@ class SimpleDispatcher:
     def _refusal(self, wanted: Wanted) -> GatewayError:
         if wanted.model is None or wanted.purpose in ("any", "management") or is_cloud(wanted.model):
             return Unavailable()
-        if any(node.up for node in self._fleet.active) and not self._fleet.has_model(wanted.model):
+        if any(node.up for node in self._fleet.nodes.values()) and not self._fleet.has_model(wanted.model):
             return ModelNotFound(wanted.model)
         return Unavailable()
 
@@ -80,5 +80,4 @@ def _candidate(node: Node, model: str | None) -> Candidate:
         has_model=model is not None and model in node.models,
         resident=model is not None and model in node.resident,
         in_flight=len(node.in_flight),
-        standby=node.standby,
     )

@@ -36,7 +36,6 @@ class Node:
         name: its configured name.
         address: where it listens.
         simulated: whether it is a simulator and not an Ollama.
-        standby: whether it serves, and is listed, only while no other node is up.
         up: whether its last probe succeeded.
         version: what it last said it is; None until it answered once.
         models: what it last said it has, by normalised name.
@@ -49,7 +48,6 @@ class Node:
     name: str
     address: NodeAddress
     simulated: bool = False
-    standby: bool = False
     up: bool = False
     version: str | None = None
     models: Models = attrs.field(factory=dict[str, ModelEntry])
@@ -87,13 +85,6 @@ class Fleet:
     def nodes(self) -> Mapping[str, Node]:
         """The nodes by name, in order; a live view."""
         return MappingProxyType(self._nodes)
-
-    @property
-    def active(self) -> list[Node]:
-        """The nodes that count: without those on standby while any other is up."""
-        if any(node.up and not node.standby for node in self._nodes.values()):
-            return [node for node in self._nodes.values() if not node.standby]
-        return list(self._nodes.values())
 
     def add(self, node: Node) -> None:
         """Takes a node in, behind the others.
@@ -167,7 +158,7 @@ class Fleet:
 
     def has_model(self, name: str) -> bool:
         """Whether a node, up or down, has the model of this normalised name."""
-        return any(name in node.models for node in self.active)
+        return any(name in node.models for node in self._nodes.values())
 
     def tags(self) -> bytes:
         """The body of a merged `/api/tags`."""
@@ -183,7 +174,7 @@ class Fleet:
 
     def version(self) -> str | None:
         """The lowest version of the nodes that are up, else of those that were; None before any has answered."""
-        known = [(node.version, node.up) for node in self.active if node.version is not None]
+        known = [(node.version, node.up) for node in self._nodes.values() if node.version is not None]
         return lowest(version for version, up in known if up) or lowest(version for version, _ in known)
 
     def model_summaries(self) -> list[ModelSummary]:
@@ -204,7 +195,7 @@ class Fleet:
         return self._summaries
 
     def _stocks(self) -> list[Stock]:
-        return [Stock(node.name, node.up, node.models, node.resident) for node in self.active]
+        return [Stock(node.name, node.up, node.models, node.resident) for node in self._nodes.values()]
 
     def _forget_merged(self) -> None:
         self._tags = self._ps = self._summaries = None

@@ -1,7 +1,7 @@
 """Which node a request goes to, from what is known at that moment.
 
-Nodes on standby count only while every other node is down. Of the nodes that can serve a request the one with the
-fewest requests in flight is taken; of equals one where the model is resident, then the one configured first.
+Of the nodes that can serve a request the one with the fewest requests in flight is taken; of equals one where the model
+is resident, then the one configured first.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ class Candidate:
         has_model: whether it has the wanted model.
         resident: whether the wanted model is in its memory.
         in_flight: how many requests it is serving for this gateway.
-        standby: whether it serves only while no other node is up.
     """
 
     name: str
@@ -50,7 +49,6 @@ class Candidate:
     has_model: bool
     resident: bool
     in_flight: int
-    standby: bool = False
 
 
 def choose(wanted: Wanted, candidates: Sequence[Candidate]) -> str | None:
@@ -63,10 +61,7 @@ def choose(wanted: Wanted, candidates: Sequence[Candidate]) -> str | None:
     Returns:
         A node's name, or None where no node that is up can serve the request.
     """
-    up = [candidate for candidate in candidates if candidate.up]
-    if any(not candidate.standby for candidate in up):
-        up = [candidate for candidate in up if not candidate.standby]
-    able = _able(wanted, [candidate for candidate in up if candidate.name not in wanted.avoid])
+    able = _able(wanted, [node for node in candidates if node.up and node.name not in wanted.avoid])
     if not able:
         return None
     if wanted.purpose == "management":

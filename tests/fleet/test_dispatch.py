@@ -132,17 +132,6 @@ def test_deleted_model_is_not_found() -> None:
     assert type(_result(SimpleDispatcher(fleet).acquire(_TINY))) is ModelNotFound
 
 
-def test_standby_yields() -> None:
-    """What only the fallback has is not found as soon as a real node is up."""
-    fleet = _fleet(real=None)
-    fleet.add(Node("sim", NodeAddress("http", "sim", 1), simulated=True, standby=True))
-    fleet.observed(fleet.nodes["sim"], Observation("0.33.0", {"tiny:latest": {"name": "tiny"}}, {}), 1.0)
-    dispatcher = SimpleDispatcher(fleet)
-    assert _lease(dispatcher, _TINY).node.name == "sim"
-    fleet.observed(fleet.nodes["real"], Observation("0.33.0", {}, {}), 2.0)
-    assert type(_result(dispatcher.acquire(_TINY))) is ModelNotFound
-
-
 @given(st.lists(st.integers(0, 9)))
 def test_in_flight_cannot_drift(releases: list[int]) -> None:
     """However leases are released, often or never, what is in flight is what was not released."""

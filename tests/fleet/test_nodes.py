@@ -14,8 +14,8 @@ from ollamamax.fleet.answers import Observation
 from ollamamax.fleet.nodes import Fleet, Node
 
 
-def _node(name: str, *, standby: bool = False) -> Node:
-    return Node(name, NodeAddress("http", name, 11434), simulated=standby, standby=standby)
+def _node(name: str) -> Node:
+    return Node(name, NodeAddress("http", name, 11434))
 
 
 def _seen(*models: str, version: str = "0.33.0", resident: tuple[str, ...] = ()) -> Observation:
@@ -201,23 +201,6 @@ def test_late_news_of_a_replaced_node() -> None:
     fleet.add(_node("a"))
     fleet.observed(old, _seen("m:latest"), 1.0)
     assert not fleet.nodes["a"].up
-
-
-def test_standby_is_listed_only_while_it_serves() -> None:
-    """A fallback's models, memory and version vanish when another node rises, and are back when all others fall."""
-    fleet = Fleet([_node("real"), _node("sim", standby=True)])
-    real, sim = fleet.nodes["real"], fleet.nodes["sim"]
-    fleet.observed(sim, _seen("s:latest", version="0.1.0", resident=("s:latest",)), 1.0)
-    assert _names(fleet.tags()) == _names(fleet.ps()) == ["s:latest"]
-    fleet.observed(real, _seen("r:latest"), 2.0)
-    assert _names(fleet.tags()) == ["r:latest"]
-    assert fleet.ps() == b'{"models":[]}'
-    assert fleet.version() == "0.33.0"
-    assert not fleet.has_model("s:latest")
-    assert fleet.active == [real]
-    fleet.failed(real, "unreachable", 3.0)
-    assert sorted(_names(fleet.tags())) == ["r:latest", "s:latest"]
-    assert fleet.version() == "0.1.0"
 
 
 def test_log_says_why() -> None:

@@ -24,7 +24,6 @@ _CANDIDATES = st.lists(
         has_model=st.booleans(),
         resident=st.booleans(),
         in_flight=st.integers(0, 3),
-        standby=st.booleans(),
     ),
     max_size=6,
 ).map(lambda drawn: [attrs.evolve(candidate, name=f"n{number}") for number, candidate in enumerate(drawn)])
@@ -43,9 +42,8 @@ def _node(
     has_model: bool = True,
     resident: bool = False,
     in_flight: int = 0,
-    standby: bool = False,
 ) -> Candidate:
-    return Candidate(name, up, has_model, resident, in_flight, standby)
+    return Candidate(name, up, has_model, resident, in_flight)
 
 
 def test_fewest_in_flight() -> None:
@@ -93,14 +91,6 @@ def test_cloud_model() -> None:
     assert choose(wanted, [_node("a", has_model=False, in_flight=1), _node("b", has_model=False)]) == "b"
 
 
-def test_standby() -> None:
-    """A node on standby serves while every other is down, and at no other time, not even for its own models."""
-    standby = _node("sim", standby=True)
-    assert choose(_INFERENCE, [_node("a"), standby]) == "a"
-    assert choose(_INFERENCE, [_node("a", has_model=False), standby]) is None
-    assert choose(_INFERENCE, [_node("a", up=False), standby]) == "sim"
-
-
 def test_avoid() -> None:
     """A second attempt goes elsewhere, or nowhere."""
     wanted = Wanted("tiny:latest", "inference", avoid=frozenset({"a"}))
@@ -117,7 +107,7 @@ def test_no_node(purpose: Purpose) -> None:
 
 @given(_WANTED, _CANDIDATES)
 def test_choice_can_serve(wanted: Wanted, candidates: list[Candidate]) -> None:
-    """Who is chosen is up, is not avoided, has the model where one is needed, and is no needless standby."""
+    """Who is chosen is up, is not avoided, and has the model where one is needed."""
     name = choose(wanted, candidates)
     if name is None:
         return
@@ -126,17 +116,15 @@ def test_choice_can_serve(wanted: Wanted, candidates: list[Candidate]) -> None:
     assert name not in wanted.avoid
     if wanted.model == "tiny:latest" and wanted.purpose in {"inference", "load"}:
         assert chosen.has_model
-    if chosen.standby:
-        assert not any(candidate.up and not candidate.standby for candidate in candidates)
 
 
 @given(_WANTED, _CANDIDATES)
 def test_somebody_is_chosen_where_somebody_can(wanted: Wanted, candidates: list[Candidate]) -> None:
-    """A node that is up, real, has the model and is not avoided leaves no request unserved."""
+    """A node that is up, has the model and is not avoided leaves no request unserved."""
     able = [
         candidate
         for candidate in candidates
-        if candidate.up and candidate.has_model and not candidate.standby and candidate.name not in wanted.avoid
+        if candidate.up and candidate.has_model and candidate.name not in wanted.avoid
     ]
     if able:
         assert choose(wanted, candidates) is not None
@@ -148,7 +136,7 @@ def test_nobody_less_busy_is_passed_over(candidates: list[Candidate]) -> None:
     name = choose(_INFERENCE, candidates)
     if name is not None:
         chosen = next(candidate for candidate in candidates if candidate.name == name)
-        rivals = [rival for rival in candidates if rival.up and rival.has_model and rival.standby == chosen.standby]
+        rivals = [rival for rival in candidates if rival.up and rival.has_model]
         assert chosen.in_flight == min(rival.in_flight for rival in rivals)
 
 
