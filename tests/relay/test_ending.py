@@ -14,7 +14,7 @@ from ollamamax.errors import (
     ShuttingDown,
 )
 from ollamamax.relay.answers import Answer
-from ollamamax.relay.ending import Ending, ending, error_line, outcome_of, outcome_of_status
+from ollamamax.relay.ending import Ending, ending, error_frame, outcome_of, outcome_of_status
 from ollamamax.relay.verdict import Verdict
 
 OPEN = Verdict("incomplete")
@@ -60,7 +60,7 @@ def test_failures(error: GatewayError, outcome: str) -> None:
     """Each failure has its outcome, and shows in a stream as an error line and a broken end."""
     assert outcome_of(error) == outcome
     end = ending(200, Answer.CHAT, OPEN, error, streaming=True, sized=False)
-    assert end == Ending(outcome, error.code, error_line(error), broken=True)
+    assert end == Ending(outcome, error.code, error_frame(Answer.CHAT, error), broken=True)
 
 
 def test_streams() -> None:
