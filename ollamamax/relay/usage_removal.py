@@ -26,6 +26,7 @@ def without_usage(event: bytes) -> bytes:
     """
     if b'"usage"' not in event:
         return event
+    # An object in several lines of data is no completion of Ollama's.
     lines = event.split(b"\n")
     for at, line in enumerate(lines):
         if not line.startswith(b"data:"):
@@ -37,4 +38,5 @@ def without_usage(event: bytes) -> bytes:
             return b""
         del members["usage"]
         lines[at] = line[: line.index(b"{")] + msgspec.json.encode(members) + (b"\r" if line.endswith(b"\r") else b"")
-    return b"\n".join(lines)
+        return b"\n".join(lines)
+    return event
