@@ -31,6 +31,6 @@ def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(places)]
 
 
-def selectable(text: bytes) -> str:
+def selectable(value: object) -> str:
     """A test's name that pytest finds again when it is asked for it: one of a function's making holds no backslash."""
-    return ascii(text[:40])[2:-1].replace("\\", "/")
+    return ascii(value[:40])[2:-1].replace("\\", "/") if isinstance(value, bytes) else str(value)
