@@ -23,6 +23,7 @@ from ollamamax.relay.whole_verdict import WholeVerdict
 _NATIVE = frozenset({Answer.CHAT, Answer.GENERATE, Answer.EMBED, Answer.EMBEDDINGS})
 # What a transcription may be other than an object: text, subtitles, events of another engine.
 _TEXTS = frozenset({b"text/plain", b"text/vtt", b"application/x-subrip", b"text/event-stream"})
+_COMPLETIONS = frozenset({Answer.CHAT_COMPLETIONS, Answer.COMPLETIONS})
 _EVENTS: dict[Answer, type[CompletionsVerdict | ResponsesVerdict | MessagesVerdict]] = {
     Answer.CHAT_COMPLETIONS: CompletionsVerdict,
     Answer.COMPLETIONS: CompletionsVerdict,
@@ -147,7 +148,8 @@ def passage_of(
         return PlainPassage(NativeVerdict(answer, streaming), streaming=streaming)
     kind = content_type.partition(b";")[0].strip().lower()
     if streaming and kind == b"text/event-stream" and answer in _EVENTS:
-        return EventPassage(_EVENTS[answer](), drops_usage=drops_usage, sized=sized)
+        # The other two always tell their usage.
+        return EventPassage(_EVENTS[answer](), drops_usage=drops_usage and answer in _COMPLETIONS, sized=sized)
     if answer is Answer.OPAQUE or (answer is Answer.TRANSCRIPTIONS and kind in _TEXTS):
         return PlainPassage(None, streaming=False)
     return PlainPassage(WholeVerdict(answer), streaming=False)
