@@ -173,7 +173,7 @@ def test_a_part_of_a_long_event_has() -> None:
     """Where it went on before it was whole, the end is inside of it."""
     long = b'data: {"choices":[{"delta":{"content":"' + b"x" * 300_000
     assert passed(passage_for(CHAT, True), [long]) == (long, Verdict("incomplete", mid_line=True))
-    gone, verdict = passed(passage_for(CHAT, True), [long, b'"}}]}\n\ndata: [DONE]\n\n'])
+    _, verdict = passed(passage_for(CHAT, True), [long, b'"}}]}\n\ndata: [DONE]\n\n'])
     assert (verdict.outcome, verdict.first_token_at) == ("success", 1.0)
 
 
