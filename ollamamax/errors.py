@@ -177,6 +177,13 @@ class Unavailable(GatewayError):
     retriable = True
 
 
+class NodeBusy(Unavailable):
+    """The node says that it is busy (503), and the request may be tried on another one."""
+
+    code = "node_busy"
+    public_message = "the node is busy, try again later"
+
+
 class BodyMemoryExhausted(Unavailable):
     """The bodies being received fill the memory set aside for them."""
 
@@ -208,10 +215,18 @@ class NodeConnectFailed(NodeFailure):
 
 
 class NodeClosedEarly(NodeFailure):
-    """The node closed the connection before its response head was complete."""
+    """The node closed the connection before its response head was complete.
+
+    Attributes:
+        unanswered: whether not one byte of an answer had come.
+    """
 
     code = "node_closed_early"
     public_message = "the node closed the connection before it answered"
+
+    def __init__(self, *, unanswered: bool = False, detail: str = "") -> None:
+        super().__init__(detail=detail)
+        self.unanswered = unanswered
 
 
 class NodeProtocolError(NodeFailure):

@@ -111,8 +111,10 @@ class NodeConnection(Protocol):
         if parser.until_close and reason.check(ConnectionDone):
             task.ended()
             return
-        error = NodeTruncated if parser.started else NodeClosedEarly
-        task.broke(Failure(error(detail=_text(reason))), unanswered=parser.received == 0)
+        unanswered = parser.received == 0
+        detail = _text(reason)
+        error = NodeTruncated(detail=detail) if parser.started else NodeClosedEarly(unanswered=unanswered, detail=detail)
+        task.broke(Failure(error), unanswered=unanswered)
 
     # What an exchange asks for.
 

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ollamamax.errors import GatewayError, InternalError, NodeTimedOut
+from ollamamax.errors import GatewayError, InternalError, NodeBusy, NodeTimedOut
 from ollamamax.relay import headers
 from ollamamax.relay.answers import Answer
 from ollamamax.relay.carriage import Carriage, RelayReport
@@ -110,6 +110,9 @@ class Crossing:
 
     def response_started(self, head: ResponseHead) -> None:
         """Keeps the head until the body begins."""
+        if head.status == 503 and self._carriage.may_move is not None and self._carriage.may_move():
+            self.abort(NodeBusy())
+            return
         self._head = head
         self._head_at = self._clock.seconds()
         self._judge = self._judge_for(head)
