@@ -17,6 +17,7 @@ from ollamamax.fleet.dialling import probe_agent
 from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
+from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.metrics.registry import Metrics
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
@@ -103,11 +104,14 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
 
     native, control = NativeRoutes.app, ControlRoutes.app
     routes = RouteTable([control.url_map, native.url_map])
+    counts = AttemptCounts()
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
         ledger=store.ledger,
         settings=settings,
+        budget=RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum),
+        counts=counts,
         peers=PeerPolicy.of(settings.trusted_networks, settings.client_address),
         endpoint_of=lambda request: routes.endpoint(request.method, request.path),
         now=time.time,
@@ -162,6 +166,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
+    metrics.watch_attempts(lambda: counts)
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
     return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, root=root)
 

@@ -111,10 +111,11 @@ class NodeConnection(Protocol):
         if parser.until_close and reason.check(ConnectionDone):
             task.ended()
             return
-        unanswered = parser.received == 0
-        detail = _text(reason)
-        error = NodeTruncated(detail=detail) if parser.started else NodeClosedEarly(unanswered=unanswered, detail=detail)
-        task.broke(Failure(error), unanswered=unanswered)
+        detail, unanswered = _text(reason), parser.received == 0
+        if parser.started:
+            task.broke(Failure(NodeTruncated(detail=detail)), unanswered=False)
+        else:
+            task.broke(Failure(NodeClosedEarly(unanswered=unanswered, detail=detail)), unanswered=unanswered)
 
     # What an exchange asks for.
 
