@@ -69,6 +69,7 @@ class House:
         prober: learns what they have.
         client: the connections to them.
         relay: the requests under way.
+        budget: the inference requests under way, and which of them are being tried again.
         exposition: renders `/metrics` on threads of its own.
         root: the resource that answers every request.
     """
@@ -77,6 +78,7 @@ class House:
     prober: Prober
     client: NodeClient
     relay: Relay
+    budget: RetryBudget
     exposition: ExpositionResource
     root: TimingResource
 
@@ -104,13 +106,14 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
 
     native, control = NativeRoutes.app, ControlRoutes.app
     routes = RouteTable([control.url_map, native.url_map])
+    budget = RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum)
     counts = AttemptCounts()
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
         ledger=store.ledger,
         settings=settings,
-        budget=RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum),
+        budget=budget,
         counts=counts,
         peers=PeerPolicy.of(settings.trusted_networks, settings.client_address),
         endpoint_of=lambda request: routes.endpoint(request.method, request.path),
@@ -168,7 +171,9 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_attempts(lambda: counts)
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
-    return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, root=root)
+    return House(
+        fleet=fleet, prober=prober, client=client, relay=relay, budget=budget, exposition=exposition, root=root
+    )
 
 
 def remember_all(store: Store, fleet: Fleet) -> None:

@@ -177,18 +177,18 @@ class Unavailable(GatewayError):
     retriable = True
 
 
-class NodeBusy(Unavailable):
-    """The node says that it is busy (503), and the request may be tried on another one."""
-
-    code = "node_busy"
-    public_message = "the node is busy, try again later"
-
-
 class BodyMemoryExhausted(Unavailable):
     """The bodies being received fill the memory set aside for them."""
 
     code = "body_memory_exhausted"
     public_message = "too many request bodies are being received, try again later"
+
+
+class NodeBusy(Unavailable):
+    """A node's own queue is full; another one may have room. The words are Ollama's own (`server/sched.go`)."""
+
+    code = "node_busy"
+    public_message = "server busy, please try again.  maximum pending requests exceeded"
 
 
 class ShuttingDown(Unavailable):
@@ -218,7 +218,7 @@ class NodeClosedEarly(NodeFailure):
     """The node closed the connection before its response head was complete.
 
     Attributes:
-        unanswered: whether not one byte of an answer had come.
+        unanswered: whether it had sent nothing at all: only then may the request be tried elsewhere.
     """
 
     code = "node_closed_early"

@@ -134,7 +134,8 @@ def test_a_refused_method_tells_the_allowed_ones() -> None:
     assert error.allowed == ("GET", "HEAD")
     assert list(error.headers()) == [(b"Allow", b"GET, HEAD")]
     assert list(MethodNotAllowed([]).headers()) == [(b"Allow", b"")]
-    assert [list(other.headers()) for other, *_ in TABLE if not isinstance(other, MethodNotAllowed)] == [[]] * 23
+    others = [other for other, *_ in TABLE if not isinstance(other, MethodNotAllowed)]
+    assert [other for other in others if list(other.headers())] == []
 
 
 @pytest.mark.parametrize(

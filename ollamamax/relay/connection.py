@@ -111,11 +111,13 @@ class NodeConnection(Protocol):
         if parser.until_close and reason.check(ConnectionDone):
             task.ended()
             return
-        detail, unanswered = _text(reason), parser.received == 0
+        unanswered = parser.received == 0
+        error: GatewayError
         if parser.started:
-            task.broke(Failure(NodeTruncated(detail=detail)), unanswered=False)
+            error = NodeTruncated(detail=_text(reason))
         else:
-            task.broke(Failure(NodeClosedEarly(unanswered=unanswered, detail=detail)), unanswered=unanswered)
+            error = NodeClosedEarly(unanswered=unanswered, detail=_text(reason))
+        task.broke(Failure(error), unanswered=unanswered)
 
     # What an exchange asks for.
 

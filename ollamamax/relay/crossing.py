@@ -22,6 +22,7 @@ from ollamamax.relay.carriage import Carriage, RelayReport
 from ollamamax.relay.deadlines import Deadlines
 from ollamamax.relay.ending import Ending, ending
 from ollamamax.relay.messages import RequestHead, ResponseHead
+from ollamamax.relay.noted_body import NotedBody
 from ollamamax.relay.reply import Reply
 from ollamamax.relay.verdict import NO_USAGE, Judge, ManagementVerdict, NativeVerdict, Verdict
 from ollamamax.relay.withheld import Withheld
@@ -87,10 +88,11 @@ class Crossing:
         carriage = self._carriage
         self._deadlines = Deadlines(self._clock, carriage.timeouts, self._timed_out)
         head = RequestHead(carriage.head.method, carriage.head.target, headers.to_node(carriage.head.headers))
+        body = carriage.body
+        if not isinstance(body, bytes):
+            body = NotedBody(body, self._deadlines.body_passed)
         try:
-            exchange = self._client.send(
-                carriage.address, head, carriage.body, self, connect_timeout=carriage.timeouts.connect
-            )
+            exchange = self._client.send(carriage.address, head, body, self, connect_timeout=carriage.timeouts.connect)
         except ValueError:
             self._log.failure("a request could not be written")
             self._settle(InternalError())
