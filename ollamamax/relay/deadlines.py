@@ -19,8 +19,7 @@ class RelayTimeouts:
 
     Attributes:
         connect: for a connection to the node.
-        first_byte: from the beginning, or from the last piece of a body that streams in, until the response's head. A
-            long upload takes nothing of it, and a node that takes no more of one is noticed all the same.
+        first_byte: from the beginning until the response's head.
         idle: between two pieces of the response, while the client takes them.
         whole: from the beginning to the end.
     """
@@ -50,15 +49,11 @@ class Deadlines:
         self._clock = clock
         self._timeouts = timeouts
         self._expired = expired
-        self._began_at = self._sent_at = self.touched_at
+        self._began_at = self.touched_at
         self._streaming = False
         self._paused = False
         self._call: IDelayedCall | None = None
         self._rearm()
-
-    def body_passed(self) -> None:
-        """A piece of a body that streams in has gone on to the node."""
-        self._sent_at = self._clock.seconds()
 
     def head_arrived(self) -> None:
         """The response has begun: gaps count from now on."""
@@ -90,7 +85,7 @@ class Deadlines:
         if whole is not None:
             limits.append((self._began_at + whole, "whole_response", whole))
         if not self._streaming and first_byte is not None:
-            limits.append((self._sent_at + first_byte, "first_byte", first_byte))
+            limits.append((self._began_at + first_byte, "first_byte", first_byte))
         if self._streaming and not self._paused and idle is not None:
             limits.append((self.touched_at + idle, "idle", idle))
         return min(limits, default=None)

@@ -40,11 +40,7 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     connect_seconds: Annotated[Seconds, Meta(description="Time to connect to a node.")] = 2.0
     first_byte_seconds: Annotated[
-        Seconds,
-        Meta(
-            description="Time to the first byte of a stream, from its dispatch to a node; of a body that streams in, "
-            "from its last piece."
-        ),
+        Seconds, Meta(description="Time to the first byte of a stream, from its dispatch to a node.")
     ] = 300.0
     load_seconds: Annotated[
         Seconds, Meta(description="Added to `first_byte_seconds` where the node has to load the model first.")

@@ -46,22 +46,6 @@ def test_first_byte(clock: Clock) -> None:
     assert not clock.getDelayedCalls()
 
 
-def test_first_byte_of_an_upload(clock: Clock) -> None:
-    """It counts from the last piece of the body; the limit of the whole does not."""
-    watched = Watched(clock, RelayTimeouts(1.0, first_byte=5.0, whole=30.0))
-    for _ in range(4):
-        clock.advance(4)
-        watched.deadlines.body_passed()
-        assert len(clock.getDelayedCalls()) == 1
-    clock.advance(5)
-    assert watched.expired == [("first_byte", 5.0, 21.0)]
-    watched = Watched(clock, RelayTimeouts(1.0, first_byte=5.0, whole=6.0))
-    clock.advance(4)
-    watched.deadlines.body_passed()
-    clock.advance(2)
-    assert watched.expired == [("whole_response", 6.0, 27.0)]
-
-
 @pytest.mark.parametrize("first_byte", [None, 1000.0])
 def test_idle(clock: Clock, first_byte: float | None) -> None:
     """A gap counts from the last piece, and pieces set no timer."""
