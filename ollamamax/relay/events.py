@@ -23,7 +23,7 @@ class EventFraming:
 
     Attributes:
         complete: the events that the last bytes completed, with the blank lines that end them; of an event longer than
-            the limit, its beginning.
+            the limit, its beginning and a blank line.
         mid_event: whether a part of an unfinished event went on.
     """
 
@@ -74,7 +74,9 @@ class EventFraming:
                 passing.append(data[: end - begun])
             else:
                 passing.append(event if self._edit is None else self._edit(event))
-            self.complete.append(event[:_BEGINNING_BYTES] if self._oversized or len(event) > self._max_event else event)
+            if self._oversized or len(event) > self._max_event:
+                event = event[:_BEGINNING_BYTES] + b"\n\n"
+            self.complete.append(event)
             self.mid_event = self._oversized = False
             at = end
         if at == len(text) and not begun and self._edit is None:
