@@ -18,6 +18,7 @@ from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
 from ollamamax.metrics.registry import Metrics
+from ollamamax.metrics.ticks import ReactorTicks
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
 from ollamamax.settings import LoadedSettings
@@ -69,6 +70,7 @@ class House:
         client: the connections to them.
         relay: the requests under way.
         exposition: renders `/metrics` on threads of its own.
+        ticks: watches the event loop.
         root: the resource that answers every request.
     """
 
@@ -77,6 +79,7 @@ class House:
     client: NodeClient
     relay: Relay
     exposition: ExpositionResource
+    ticks: ReactorTicks
     root: TimingResource
 
 
@@ -162,8 +165,12 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
+    metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))
+    metrics.watch_threads(
+        lambda: {"reactor": reactor.getThreadPool(), **store.thread_pools, "exposition": exposition.thread_pool}
+    )
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
-    return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, root=root)
+    return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, ticks=ticks, root=root)
 
 
 def remember_all(store: Store, fleet: Fleet) -> None:
