@@ -18,9 +18,7 @@ MESSAGES: list[Any] = [{"role": "user", "content": "hello LIMIT 6"}]
 THINKING: list[Any] = [{"role": "user", "content": "THINK LIMIT 9"}]
 CALLING: list[Any] = [{"role": "user", "content": "TOOL LIMIT 2"}]
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-TOOLS: list[Any] = [
-    {"type": "function", "function": {"name": "get_weather", "description": "weather", "parameters": CITY}}
-]
+TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "strict": True, "parameters": CITY}}]
 RESPONSE_TOOLS: list[Any] = [{"type": "function", "name": "get_weather", "description": "weather", "parameters": CITY}]
 USAGE: Any = {"include_usage": True}
 
