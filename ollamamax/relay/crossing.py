@@ -17,9 +17,10 @@ from zope.interface import implementer
 
 from ollamamax.errors import GatewayError, InternalError, NodeTimedOut
 from ollamamax.relay import headers
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.carriage import Carriage, RelayReport
 from ollamamax.relay.deadlines import Deadlines
-from ollamamax.relay.ending import Ending, Terminal, ending
+from ollamamax.relay.ending import Ending, ending
 from ollamamax.relay.messages import RequestHead, ResponseHead
 from ollamamax.relay.reply import Reply
 from ollamamax.relay.verdict import NO_USAGE, Judge, ManagementVerdict, NativeVerdict, Verdict
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from ollamamax.relay.client import Exchange, NodeClient
 
 # What the last event of a stream has in it; within a text it would be escaped.
-_LAST_EVENT = {Terminal.MANAGEMENT: b'"success"', Terminal.INFERENCE: b'"done":true'}
+_LAST_EVENT = {Answer.PROGRESS: b'"success"', Answer.CHAT: b'"done":true', Answer.GENERATE: b'"done":true'}
+_NATIVE = frozenset({Answer.CHAT, Answer.GENERATE, Answer.EMBED, Answer.EMBEDDINGS})
 
 
 @implementer(IPushProducer)
@@ -112,7 +114,7 @@ class Crossing:
         self._head_at = self._clock.seconds()
         self._judge = self._judge_for(head)
         if self._carriage.before_end is not None and 200 <= head.status < 300:
-            self._withheld = Withheld(_LAST_EVENT.get(self._carriage.terminal))
+            self._withheld = Withheld(_LAST_EVENT.get(self._carriage.answer) if self._carriage.streaming else None)
         if self._deadlines is not None:
             self._deadlines.head_arrived()
 
@@ -220,7 +222,8 @@ class Crossing:
         assert reply.status is not None
         self._stop()
         verdict = self._verdict()
-        end = ending(reply.status, self._carriage.terminal, verdict, error, sized=reply.sized)
+        carriage = self._carriage
+        end = ending(reply.status, carriage.answer, verdict, error, streaming=carriage.streaming, sized=reply.sized)
         if end.frame is not None:
             reply.write(end.frame)
         report = self._make_report(end, verdict)
@@ -261,11 +264,11 @@ class Crossing:
         carriage = self._carriage
         if not 200 <= head.status < 300:
             return None
-        if carriage.terminal is Terminal.MANAGEMENT:
+        if carriage.answer is Answer.PROGRESS:
             return ManagementVerdict()
-        if carriage.operation is None:
+        if carriage.answer not in _NATIVE:
             return None
-        return NativeVerdict(carriage.operation, carriage.terminal is Terminal.INFERENCE)
+        return NativeVerdict(carriage.answer, carriage.streaming)
 
     def _verdict(self) -> Verdict | None:
         return None if self._judge is None else self._judge.finish(self._clock.seconds())
@@ -275,8 +278,8 @@ class Crossing:
             outcome=end.outcome,
             status=self._reply.status,
             error_code=end.error_code,
-            operation=self._carriage.operation if verdict is None else verdict.operation,
             usage=NO_USAGE if verdict is None else verdict.usage,
+            loaded=verdict is not None and verdict.loaded,
             first_token_at=None if verdict is None else verdict.first_token_at,
             started_at=self._started_at,
             head_at=self._head_at,

@@ -7,8 +7,6 @@ the announced length). An answer whose terminal went out is whole, whatever the 
 
 from __future__ import annotations
 
-from enum import Enum
-
 import attrs
 import msgspec
 
@@ -19,21 +17,8 @@ from ollamamax.errors import (
     RequestRejected,
     Unavailable,
 )
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.verdict import Verdict
-
-
-class Terminal(Enum):
-    """By what the end of an answer's body is known.
-
-    Attributes:
-        INFERENCE: an NDJSON line with `done: true`; an in-band error is a damage.
-        MANAGEMENT: an NDJSON line with `status: success`, or an error line, which is an ordinary end.
-        NONE: only by its framing.
-    """
-
-    INFERENCE = "inference"
-    MANAGEMENT = "management"
-    NONE = "none"
 
 
 @attrs.frozen
@@ -55,31 +40,33 @@ class Ending:
 
 def ending(
     status: int,
-    terminal: Terminal,
+    answer: Answer,
     verdict: Verdict | None,
     error: GatewayError | None,
     *,
+    streaming: bool,
     sized: bool,
 ) -> Ending:
     """Decides.
 
     Args:
         status: the one that went to the client.
-        terminal: what the body should have ended in.
+        answer: what the body is made of.
         verdict: what the body meant; None where it was not read.
         error: why it ended, where that was not the end of its framing.
+        streaming: whether it is a stream of events, so that it has a last one.
         sized: whether the client was told a Content-Length, so that nothing can be appended.
     """
     broken = error is not None
     if status >= 300:
         return Ending(outcome_of_status(status), f"node_status_{status}", broken=broken)
-    if verdict is None or terminal is Terminal.NONE:
+    if verdict is None or not streaming:
         if error is not None:
             return Ending(outcome_of(error), error.code, broken=True)
         outcome = "success" if verdict is None else verdict.outcome
         return Ending(outcome, _CODES.get(outcome))
     if verdict.error:
-        return Ending(verdict.outcome, "node_stream_error", broken=terminal is Terminal.INFERENCE)
+        return Ending(verdict.outcome, "node_stream_error", broken=answer is not Answer.PROGRESS)
     if verdict.done:
         return Ending(verdict.outcome)
     missing = error if error is not None else NodeTruncated()

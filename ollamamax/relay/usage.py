@@ -17,7 +17,7 @@ _MAX_NANOSECONDS = 30 * 86400 * _NANOSECONDS
 _MAX_DIGITS = 18
 
 
-class Answer(msgspec.Struct):
+class NativeAnswer(msgspec.Struct):
     """The fields that matter, unread: a number of 5,000 digits or a wrong type must not hide the others."""
 
     done: msgspec.Raw = ABSENT
@@ -63,7 +63,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-def reported_usage(answer: Answer, generates: bool) -> Usage:
+def reported_usage(answer: NativeAnswer, generates: bool) -> Usage:
     """The usage in a last line or a whole answer.
 
     Args:

@@ -12,14 +12,15 @@ from typing import Protocol
 import attrs
 import msgspec
 
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.framing import NdjsonLines
 from ollamamax.relay.tail import BodyTail
-from ollamamax.relay.usage import ABSENT, NO_USAGE, Answer, Usage, reported_usage
+from ollamamax.relay.usage import ABSENT, NO_USAGE, NativeAnswer, Usage, reported_usage
 
 __all__ = ["NO_USAGE", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
 
 _EMPTY = frozenset({b"", b'""', b"null", b"[]", b"{}", b"false"})
-_GENERATIONS = frozenset({"chat", "generate"})
+_GENERATIONS = frozenset({Answer.CHAT, Answer.GENERATE})
 
 
 @attrs.frozen
@@ -28,8 +29,8 @@ class Verdict:
 
     Attributes:
         outcome: `success`, `length`, `stream_error` or `incomplete`.
-        operation: the one asked about, or `load` where the answer says that a model was only loaded or unloaded.
         usage: what was reported.
+        loaded: whether the answer says that a model was only loaded or unloaded.
         done: whether the terminal was seen.
         error: whether an in-band error was.
         mid_line: whether the bytes ended inside of a line (streams only).
@@ -37,8 +38,8 @@ class Verdict:
     """
 
     outcome: str
-    operation: str | None
     usage: Usage = NO_USAGE
+    loaded: bool = False
     done: bool = False
     error: bool = False
     mid_line: bool = False
@@ -61,27 +62,27 @@ class _Message(msgspec.Struct):
     tool_calls: msgspec.Raw = ABSENT
 
 
-_read_answer = msgspec.json.Decoder(Answer).decode
+_read_answer = msgspec.json.Decoder(NativeAnswer).decode
 _read_message = msgspec.json.Decoder(_Message).decode
 
 
 class NativeVerdict:
     """Judges an answer of chat, generate, embed or embeddings."""
 
-    def __init__(self, operation: str, streaming: bool) -> None:
+    def __init__(self, answer: Answer, streaming: bool) -> None:
         """Begins.
 
         Args:
-            operation: `chat`, `generate`, `embed` or `embeddings`.
+            answer: `CHAT`, `GENERATE`, `EMBED` or `EMBEDDINGS`.
             streaming: whether the answer is NDJSON; else it is one JSON object.
         """
-        self._operation = operation
-        self._generates = operation in _GENERATIONS
+        self._answer = answer
+        self._generates = answer in _GENERATIONS
         self._streaming = streaming
         self._lines = NdjsonLines()
         self._tail = BodyTail()
         self._first_token_at: float | None = None
-        self._last: Answer | None = None
+        self._last: NativeAnswer | None = None
         self._error = False
 
     def feed(self, data: bytes, now: float) -> None:
@@ -113,7 +114,7 @@ class NativeVerdict:
             self._first_token_at = None
         last = self._last
         done = last is not None
-        operation = self._operation
+        loaded = False
         if self._error:
             outcome = "stream_error"
         elif not done and self._generates:
@@ -125,11 +126,11 @@ class NativeVerdict:
             if reason == b'"length"' and not self._error:
                 outcome = "length"
             elif reason in (b'"load"', b'"unload"'):
-                operation = "load"
+                loaded = True
         usage = NO_USAGE if last is None else reported_usage(last, self._generates)
-        if self._operation == "embeddings":
+        if self._answer is Answer.EMBEDDINGS:
             usage = NO_USAGE
-        return Verdict(outcome, operation, usage, done, self._error, self._lines.mid_line, self._first_token_at)
+        return Verdict(outcome, usage, loaded, done, self._error, self._lines.mid_line, self._first_token_at)
 
     def _read(self, line: bytes, now: float) -> None:
         answer = _answer(line)
@@ -162,7 +163,7 @@ class ManagementVerdict:
         if self._lines.mid_line:
             self._read(self._lines.rest())
         outcome = "stream_error" if self._error else "success" if self._done else "incomplete"
-        return Verdict(outcome, None, done=self._done, error=self._error, mid_line=self._lines.mid_line)
+        return Verdict(outcome, done=self._done, error=self._error, mid_line=self._lines.mid_line)
 
     def _read(self, line: bytes) -> None:
         answer = _answer(line)
@@ -171,14 +172,14 @@ class ManagementVerdict:
             self._done = self._done or bytes(answer.status) == b'"success"'
 
 
-def _answer(text: bytes) -> Answer | None:
+def _answer(text: bytes) -> NativeAnswer | None:
     try:
         return _read_answer(text)
     except (ValueError, RecursionError):
         return None
 
 
-def _has_content(answer: Answer) -> bool:
+def _has_content(answer: NativeAnswer) -> bool:
     for field in (answer.response, answer.thinking, answer.tool_calls):
         if bytes(field) not in _EMPTY:
             return True

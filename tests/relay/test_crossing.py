@@ -19,7 +19,7 @@ from ollamamax.errors import (
     ShuttingDown,
 )
 from ollamamax.relay.client import RequestHead
-from ollamamax.relay.relay import RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, RelayTimeouts
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOKEN = b'{"message":{"content":"a"},"done":false}\n'
@@ -188,11 +188,11 @@ def test_two_hundred_megabytes_to_a_client_that_stalls(setting: Any) -> None:
 
 def test_small_answers_need_no_backpressure(setting: Any) -> None:
     """An answer that fits in a buffer registers no producer; a large one does."""
-    setting.carry(terminal=Terminal.NONE)
+    setting.carry(streaming=False)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}")
     assert setting.request.producer is None
     setting.wire.deliver(b"  ")
-    setting.carry(terminal=Terminal.NONE)
+    setting.carry(streaming=False)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}")
     assert setting.request.producer is not None
     setting.cancel()
@@ -204,7 +204,7 @@ def test_small_answers_need_no_backpressure(setting: Any) -> None:
 def test_a_blob(setting: Any, arriving_body: Any) -> None:
     """A blob streams to the node, and its answer back."""
     body = arriving_body(3)
-    setting.carry(terminal=Terminal.NONE, operation=None, body=body)
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
     body.receiver.body_data(b"abc")
     body.receiver.body_complete()
     setting.wire.deliver(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
@@ -220,7 +220,7 @@ def test_a_blob_that_breaks_off(setting: Any, arriving_body: Any, own: bool) -> 
     from twisted.python.failure import Failure
 
     body = arriving_body(3)
-    setting.carry(terminal=Terminal.NONE, operation=None, body=body)
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
     body.receiver.body_failed(Failure(RequestTimedOut() if own else ConnectionLost()))
     assert setting.wire.aborted
     if own:
@@ -232,7 +232,7 @@ def test_a_blob_that_breaks_off(setting: Any, arriving_body: Any, own: bool) -> 
 # What has to be done before the client knows.
 
 
-def held(setting: Any, terminal: Terminal) -> tuple[list[str], Deferred[None]]:
+def held(setting: Any, answer: Answer) -> tuple[list[str], Deferred[None]]:
     """Carries a request with something to be done before its end; what was done, and its end."""
     done: list[str] = []
     ready: Deferred[None] = Deferred()
@@ -241,15 +241,15 @@ def held(setting: Any, terminal: Terminal) -> tuple[list[str], Deferred[None]]:
         done.append("begun")
         await ready
 
-    operation = "chat" if terminal is Terminal.INFERENCE else None
-    setting.carry(terminal=terminal, operation=operation, before_end=act, timeouts=RelayTimeouts(2.0, idle=5.0))
+    timeouts = RelayTimeouts(2.0, idle=5.0)
+    setting.carry(answer=answer, streaming=answer is not Answer.OPAQUE, before_end=act, timeouts=timeouts)
     return done, ready
 
 
 @pytest.mark.parametrize("body", [b"", b'{"status":"success"}'])
 def test_a_change_is_done_before_it_is_told(setting: Any, body: bytes) -> None:
     """The answer to a change waits until what has to follow it is done; the node's time limits do not run meanwhile."""
-    done, ready = held(setting, Terminal.NONE)
+    done, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     setting.clock.advance(100)
     assert (done, setting.browser.received, setting.reports) == (["begun"], b"", [])
@@ -260,7 +260,7 @@ def test_a_change_is_done_before_it_is_told(setting: Any, body: bytes) -> None:
 
 def test_a_generation_is_told_at_once(setting: Any) -> None:
     """Of a generation only its last event waits."""
-    _, ready = held(setting, Terminal.INFERENCE)
+    _, ready = held(setting, Answer.CHAT)
     setting.wire.deliver(STREAM + chunk(TOKEN) + chunk(FINAL) + END)
     assert setting.browser.chunks == [TOKEN]
     ready.callback(None)
@@ -270,7 +270,7 @@ def test_a_generation_is_told_at_once(setting: Any) -> None:
 
 def test_progress_is_told_at_once(setting: Any) -> None:
     """Of a progress stream only what begins with the word of success waits."""
-    _, ready = held(setting, Terminal.MANAGEMENT)
+    _, ready = held(setting, Answer.PROGRESS)
     pulling, success = b'{"status":"pulling"}\n', b'{"status":"success"}\n'
     setting.wire.deliver(STREAM + chunk(pulling) + chunk(success))
     assert setting.browser.chunks == [pulling]
@@ -283,7 +283,7 @@ def test_progress_is_told_at_once(setting: Any) -> None:
 
 def test_what_fails_before_the_end_is_logged(setting: Any, flush_logged_errors: Any) -> None:
     """The change was made, whatever became of what follows it."""
-    _, ready = held(setting, Terminal.NONE)
+    _, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     ready.errback(KeyError("mine"))
     assert setting.report.outcome == "success"
@@ -292,14 +292,14 @@ def test_what_fails_before_the_end_is_logged(setting: Any, flush_logged_errors: 
 
 def test_failures_wait_for_nothing(setting: Any) -> None:
     """A change that was refused is answered at once."""
-    done, _ = held(setting, Terminal.NONE)
+    done, _ = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
     assert (done, setting.report.outcome) == ([], "client_error")
 
 
 def test_the_client_leaves_before_it_is_told(setting: Any) -> None:
     """Who leaves while the change is being followed up has left."""
-    _, ready = held(setting, Terminal.NONE)
+    _, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     setting.cancel()
     ready.callback(None)
@@ -309,7 +309,7 @@ def test_the_client_leaves_before_it_is_told(setting: Any) -> None:
 
 def test_a_held_stream_that_breaks_off(setting: Any) -> None:
     """A node that breaks off while nothing was told yet has failed, even after its word of success."""
-    done, _ = held(setting, Terminal.MANAGEMENT)
+    done, _ = held(setting, Answer.PROGRESS)
     setting.wire.deliver(STREAM + chunk(b'{"status":"success"}\n'))
     setting.wire.lose()
     assert isinstance(setting.error, NodeTruncated)

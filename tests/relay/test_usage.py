@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamamax.relay.usage import NO_USAGE, Answer, Usage, reported_usage
+from ollamamax.relay.usage import NO_USAGE, NativeAnswer, Usage, reported_usage
 
 DAY = 86400 * 10**9
 MEASURED = b"""{"done": true, "total_duration": 4000000000, "load_duration": 500000000, "prompt_eval_count": 7,
@@ -16,7 +16,7 @@ MEASURED = b"""{"done": true, "total_duration": 4000000000, "load_duration": 500
 
 def usage(report: bytes, *, generates: bool = True) -> Usage:
     """The usage in a JSON object."""
-    return reported_usage(msgspec.json.decode(report, type=Answer), generates)
+    return reported_usage(msgspec.json.decode(report, type=NativeAnswer), generates)
 
 
 def test_every_number_has_its_place() -> None:
@@ -97,7 +97,7 @@ _NUMBERS = st.integers() | st.floats() | st.text(max_size=4) | st.none() | st.li
 
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(Answer.__struct_fields__)),
+        st.sampled_from(sorted(NativeAnswer.__struct_fields__)),
         _NUMBERS,
     ),
     st.booleans(),
