@@ -300,13 +300,13 @@ def troubled(shared_processes: Processes) -> Iterator[Troubled]:
             environ={"OLLAMAMAX_TIMEOUTS_FIRST_BYTE_SECONDS": "0.2", "OLLAMAMAX_PROBE_INTERVAL_SECONDS": "0.2"},
         )
         with mute.holding_heads(), gone.holding_probes():
-            wait_for(lambda: _state(gateway, "gone") != "ready")
+            wait_for(lambda: _state(gateway, "gone") == "down")
             yield Troubled(gateway, {502: "rude", 504: "mute", 503: "gone"})
 
 
 def _state(gateway: Process, name: str) -> str:
     nodes = httpx.get(f"{gateway.url}/api/v1/nodes").json()["nodes"]
-    (state,) = [node["status"] for node in nodes if node["name"] == name]
+    (state,) = [node["status"] for node in nodes if node["id"] == name]
     return str(state)
 
 
