@@ -64,7 +64,7 @@ def ending(
         if error is not None:
             return Ending(outcome_of(error), error.code, broken=True)
         outcome = "success" if verdict is None else verdict.outcome
-        return Ending(outcome, _CODES.get(outcome))
+        return Ending(outcome, _CODES.get(outcome), broken=verdict is not None and verdict.cut)
     if verdict.error:
         return Ending(verdict.outcome, "node_stream_error", broken=answer is not Answer.PROGRESS)
     if verdict.done:
