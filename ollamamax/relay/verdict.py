@@ -14,12 +14,12 @@ import msgspec
 
 from ollamamax.relay.answers import Answer
 from ollamamax.relay.framing import NdjsonLines
+from ollamamax.relay.raw_json import ABSENT, is_empty, read
 from ollamamax.relay.tail import BodyTail
-from ollamamax.relay.usage import ABSENT, NO_USAGE, NativeAnswer, Usage, reported_usage
+from ollamamax.relay.usage import NO_USAGE, NativeAnswer, Usage, reported_usage
 
-__all__ = ["NO_USAGE", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
+__all__ = ["NO_USAGE", "EventJudge", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
 
-_EMPTY = frozenset({b"", b'""', b"null", b"[]", b"{}", b"false"})
 _GENERATIONS = frozenset({Answer.CHAT, Answer.GENERATE})
 
 
@@ -33,9 +33,10 @@ class Verdict:
         loaded: whether the answer says that a model was only loaded or unloaded.
         done: whether the terminal was seen.
         error: whether an in-band error was.
-        mid_line: whether the bytes ended inside of a line (streams only).
+        mid_line: whether what the client has ends inside of a line, or of an event (streams only).
         cut: whether the bytes are no whole object (whole answers only).
         first_token_at: the `now` of the first content; None for whole answers and where there was none.
+        next_number: the `sequence_number` of an event that would come next (Responses only).
     """
 
     outcome: str
@@ -46,10 +47,21 @@ class Verdict:
     mid_line: bool = False
     cut: bool = False
     first_token_at: float | None = None
+    next_number: int = 0
+
+
+class EventJudge(Protocol):
+    """Reads a stream of server-sent events on its way."""
+
+    def feed(self, event: bytes, now: float) -> None:
+        """Takes an event, with its blank line, that went to the client at `now`, in seconds of the clock."""
+
+    def verdict(self) -> Verdict:
+        """Judges what was fed so far."""
 
 
 class Judge(Protocol):
-    """Reads an answer on its way."""
+    """Reads an answer on its way, wherever its bytes are cut."""
 
     def feed(self, data: bytes, now: float) -> None:
         """Takes bytes that went to the client at `now`, in seconds of the clock."""
@@ -139,7 +151,7 @@ class NativeVerdict:
         answer = _answer(line)
         if answer is None:
             return
-        if bytes(answer.error) not in _EMPTY:
+        if not is_empty(answer.error):
             self._error = True
         if self._first_token_at is None and self._generates and _has_content(answer):
             self._first_token_at = now
@@ -171,23 +183,18 @@ class ManagementVerdict:
     def _read(self, line: bytes) -> None:
         answer = _answer(line)
         if answer is not None:
-            self._error = self._error or bytes(answer.error) not in _EMPTY
+            self._error = self._error or not is_empty(answer.error)
             self._done = self._done or bytes(answer.status) == b'"success"'
 
 
 def _answer(text: bytes) -> NativeAnswer | None:
-    try:
-        return _read_answer(text)
-    except (ValueError, RecursionError):
-        return None
+    return read(_read_answer, text)
 
 
 def _has_content(answer: NativeAnswer) -> bool:
-    for field in (answer.response, answer.thinking, answer.tool_calls):
-        if bytes(field) not in _EMPTY:
-            return True
-    try:
-        message = _read_message(answer.message)
-    except (ValueError, RecursionError):
-        return False
-    return any(bytes(field) not in _EMPTY for field in (message.content, message.thinking, message.tool_calls))
+    if not (is_empty(answer.response) and is_empty(answer.thinking) and is_empty(answer.tool_calls)):
+        return True
+    message = read(_read_message, answer.message)
+    return message is not None and not (
+        is_empty(message.content) and is_empty(message.thinking) and is_empty(message.tool_calls)
+    )

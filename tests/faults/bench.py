@@ -90,14 +90,16 @@ class Bench:
 
     Attributes:
         gateway: the server's process.
-        node: the fault node before it.
+        nodes: the fault nodes behind it that play from the playbook.
         playbook: what its nodes do.
         patience_seconds: how long what is bound to happen may take.
     """
 
-    def __init__(self, gateway: Process, node: FaultNode, playbook: Playbook, patience_seconds: float = 10.0) -> None:
+    def __init__(
+        self, gateway: Process, nodes: Sequence[FaultNode], playbook: Playbook, patience_seconds: float = 10.0
+    ) -> None:
         self.gateway = gateway
-        self.node = node
+        self.nodes = nodes
         self.playbook = playbook
         self.patience_seconds = patience_seconds
         self.ended: Counter[Ended] = requests_ended(scraped(gateway.url))
@@ -133,7 +135,7 @@ class Case:
         self._expected: list[Expected] = []
         self._models: list[str] = []
         self._gates: list[threading.Event] = []
-        self._first_request = len(bench.node.requests)
+        self._before = [len(node.requests) for node in bench.nodes]
 
     @property
     def url(self) -> str:
@@ -155,8 +157,8 @@ class Case:
         return gate
 
     def seen(self, model: str) -> list[Seen]:
-        """The requests for a model that this test brought to the node."""
-        return [seen for seen in self._bench.node.requests[self._first_request :] if seen.model == model]
+        """The requests for a model that this test brought to the nodes."""
+        return [seen for seen in self._requests() if seen.model == model]
 
     # What its clients do.
 
@@ -292,7 +294,7 @@ class Case:
         bench = self._bench
 
         def busy() -> list[Seen]:
-            return [seen for seen in bench.node.requests[self._first_request :] if not seen.over.is_set()]
+            return [seen for seen in self._requests() if not seen.over.is_set()]
 
         self._happens(lambda: not busy())
         complaints = [f"the node's connection is still in use: {seen}" for seen in busy()]
@@ -302,6 +304,11 @@ class Case:
         complaints += [f"the node was asked once more: {seen}" for seen in bench.playbook.unexpected]
         bench.playbook.unexpected.clear()
         return complaints
+
+    def _requests(self) -> list[Seen]:
+        """What this test brought to the nodes."""
+        nodes = zip(self._bench.nodes, self._before, strict=True)
+        return [seen for node, before in nodes for seen in node.requests[before:]]
 
     def _happens(self, condition: Callable[[], object]) -> bool:
         deadline = time.monotonic() + self._bench.patience_seconds

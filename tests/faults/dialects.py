@@ -86,7 +86,7 @@ class Dialect:
         own_type = "application/json"
         data = body
         if data is None and self.body is None:
-            data = form(("model", model), ("stream", "true" if self.streams else "false"), ("file", "RIFFdata"))
+            data = form(("model", model), ("file", "RIFFdata"))
         elif data is None:
             data = json.dumps({**(self.body or {}), "model": model}).encode()
         if self.body is None:
@@ -263,12 +263,15 @@ V1: Sequence[Dialect] = (
         "/v1/audio/transcriptions",
         "openai",
         Shape.WHOLE,
-        _parts(b'{"text":"the river carries small stones over"}', Shape.WHOLE),
+        _parts(b'{"text":"the river carries small stones over and the hill waits for the rain to pass"}', Shape.WHOLE),
     ),
 )
 
-SERVED: Sequence[Dialect] = NATIVE
-"""The dialects whose routes this server has; every test of a fault goes through all of them that it can reach."""
+SERVED: Sequence[Dialect] = (*NATIVE, *V1)
+"""Every test of a fault goes through all of them that it can reach."""
+
+IN_MEMORY = [dialect for dialect in SERVED if dialect.body is not None]
+"""Those whose requests are read whole; a form streams on, so that it cannot be sent twice."""
 
 STREAMS = [dialect for dialect in SERVED if dialect.streams]
 WHOLES = [dialect for dialect in SERVED if not dialect.streams]

@@ -40,21 +40,23 @@ class FaultServers:
         self,
         *others: FaultNode,
         playbook: Playbook | None = None,
+        count: int = 1,
         environ: Mapping[str, str] | None = None,
         patience_seconds: float = 10.0,
     ) -> Bench:
-        """A gateway before a fault node and others.
+        """A gateway before fault nodes.
 
         Args:
             others: nodes with models of their own.
-            playbook: of the first node.
+            playbook: of the nodes that share their models.
+            count: how many those are.
             environ: variables of the gateway.
             patience_seconds: how long what is bound to happen may take.
         """
         playbook = playbook or Playbook()
-        node = self.node(playbook)
-        gateway = self._gateway([node, *others], playbook, environ or {})
-        return Bench(gateway, node, playbook, patience_seconds)
+        nodes = [self.node(playbook) for _ in range(count)]
+        gateway = self._gateway([*others, *nodes], playbook, environ or {})
+        return Bench(gateway, nodes, playbook, patience_seconds)
 
     def _gateway(self, nodes: Sequence[FaultNode], playbook: Playbook, environ: Mapping[str, str]) -> Process:
         """A gateway that probes its nodes once, and then only when it doubts them."""

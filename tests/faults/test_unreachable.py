@@ -20,7 +20,7 @@ class Unreachable:
     """A gateway whose nodes are about to become unreachable.
 
     Attributes:
-        bench: the gateway, with a node that stays healthy.
+        bench: the gateway, with a node that stays healthy and comes last.
         refusing: a node per dialect, as the first refusal makes a node be taken for down.
         hung: the one that is not going to accept.
         black_hole: the one that is not going to be heard of any more.

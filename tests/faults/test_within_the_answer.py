@@ -11,6 +11,8 @@ from faults.steps import Close, Repeat, Reset, Send, Stall, Step, chunk, chunks,
 from faults.views import broken_off, passed, refused
 
 MEGABYTE = 1_000_000
+# A transcription may be any text, so that nothing but its framing tells its end.
+OBJECTS = [dialect for dialect in WHOLES if dialect.body is not None]
 every_dialect = pytest.mark.parametrize("dialect", SERVED, ids=str)
 every_stream = pytest.mark.parametrize("dialect", STREAMS, ids=str)
 
@@ -54,7 +56,7 @@ def test_a_truncated_body_of_a_known_length(case: Case, dialect: Dialect) -> Non
     broken_off(case, dialect, script(dialect.begun(2, "length"), Close()), framed=False)
 
 
-@every_dialect
+@pytest.mark.parametrize("dialect", [*STREAMS, *OBJECTS], ids=str)
 def test_a_truncated_body_that_ends_with_its_connection(case: Case, dialect: Dialect) -> None:
     """FIN is such a body's proper end; what came of it is no whole answer all the same."""
     broken_off(case, dialect, script(dialect.begun(2, "close"), Close()))
@@ -140,13 +142,13 @@ def test_an_invalid_line_and_no_end(case: Case) -> None:
         good = b"".join(dialect.parts[:2]) + odd
         assert answer.body.startswith(good)
         assert not answer.whole
-        assert dialect.frame_message(answer.body[len(good) :], 2)
+        assert dialect.frame_message(answer.body[len(good) :], 3)
 
 
 @pytest.mark.parametrize("body", [b'{"model": "tiny", "message"', b"hello", b'{"x": "\xff'], ids=repr)
 def test_a_whole_answer_that_is_no_json(case: Case, body: bytes) -> None:
     """It is no success, whatever its framing says, and its client sees so in any case, in each dialect."""
-    for dialect in WHOLES:
+    for dialect in OBJECTS:
         answers = script(dialect.begun(0, "chunked"), chunks(body), last_chunk())
         answer = case.ask(dialect, case.lay(answers), outcome="incomplete", code="node_stream_incomplete")
         assert (answer.status, answer.body, answer.whole) == (200, body, False)

@@ -200,6 +200,8 @@ class Setting:
         extra: tuple[tuple[bytes, bytes], ...] = (),
         request: bytes | None = None,
         before_end: Callable[[], Awaitable[object]] | None = None,
+        usage_added: bool = False,
+        may_move: Callable[[], bool] | None = None,
     ) -> None:
         """Carries one request to the node."""
         self.request = self.browser.send() if request is None else self.browser.send(request)
@@ -212,6 +214,8 @@ class Setting:
             timeouts=RelayTimeouts(connect=2.0) if timeouts is None else timeouts,
             extra_headers=extra,
             before_end=before_end,
+            usage_added=usage_added,
+            may_move=may_move,
         )
         self.carried = self.relay.carry(self.request, carriage)
         self.carried.addCallbacks(self.reports.append, lambda failure: self.errors.append(failure.value))

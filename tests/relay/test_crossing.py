@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from ollamamax.errors import (
     GatewayError,
     InternalError,
+    NodeBusy,
     NodeClosedEarly,
     NodeConnectFailed,
     NodeProtocolError,
@@ -94,6 +95,43 @@ def test_a_client_closed_before(setting: Any) -> None:
     setting.carry()
     assert isinstance(setting.error, ShuttingDown)
     assert len(setting.relay) == 0
+
+
+# A node that is busy.
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("read", [BUSY, BUSY[:-2], BUSY.replace(b"Content-Length: 2", b"X: y")])
+def test_a_busy_node_hands_the_request_on(setting: Any, read: bytes) -> None:
+    """Where the request could go elsewhere, a 503 is a failure; nothing has reached the client, the node is left."""
+    setting.carry(may_move=lambda: True, timeouts=RelayTimeouts(2.0, first_byte=5.0))
+    setting.wire.deliver(read)
+    assert isinstance(setting.error, NodeBusy)
+    assert setting.error.public_message == "server busy, please try again.  maximum pending requests exceeded"
+    assert setting.browser.received == b""
+    assert setting.wire.aborted
+    assert not setting.ticking
+    assert len(setting.relay) == 0
+    setting.carry()
+    setting.wire.deliver(STREAM + chunk(FINAL) + END)
+    assert [report.outcome for report in setting.reports] == ["success"]
+
+
+def test_a_busy_node_without_another(setting: Any) -> None:
+    """Its 503 is the answer."""
+    setting.carry(may_move=lambda: False)
+    setting.wire.deliver(BUSY)
+    assert setting.browser.received.endswith(b"\r\n\r\n{}")
+    assert (setting.report.status, setting.report.outcome) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 502])
+def test_only_a_busy_node_is_asked_about(setting: Any, status: int) -> None:
+    """Any other answer is one."""
+    setting.carry(may_move=lambda: pytest.fail("asked"))
+    setting.wire.deliver(b"HTTP/1.1 %d X\r\nContent-Length: 15\r\n\r\n" % status + b'{"done": true}\n')
+    assert setting.report.status == status
 
 
 # The client goes away.
@@ -210,6 +248,27 @@ def test_a_blob(setting: Any, arriving_body: Any) -> None:
     setting.wire.deliver(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
     assert setting.wire.value().endswith(b"\r\n\r\nabc")
     assert setting.browser.head.startswith(b"HTTP/1.1 201 Created")
+    assert setting.report.outcome == "success"
+
+
+@pytest.mark.parametrize("how", ["refused", "timeout"])
+def test_a_streamed_body_survives_a_failed_connect(setting: Any, arriving_body: Any, how: str) -> None:
+    """Nobody has asked for it, or given it up: it goes to another node."""
+    body = arriving_body(3)
+    setting.nodes.accepting = False
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
+    if how == "refused":
+        setting.nodes.refuse()
+    else:
+        setting.clock.advance(2)
+    assert isinstance(setting.errors.pop(), NodeConnectFailed if how == "refused" else NodeTimedOut)
+    assert (body.receiver, body.abandoned) == (None, 0)
+    setting.nodes.accepting = True
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
+    body.receiver.body_data(b"abc")
+    body.receiver.body_complete()
+    setting.wire.deliver(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+    assert setting.wire.value().endswith(b"\r\n\r\nabc")
     assert setting.report.outcome == "success"
 
 

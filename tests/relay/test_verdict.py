@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relay.bodies import Body, selectable
 
 from ollamamax.relay.answers import Answer
-from ollamamax.relay.responses import ResponseParser
 from ollamamax.relay.verdict import NO_USAGE, ManagementVerdict, NativeVerdict, Usage, Verdict
 
 # By hand, from the recordings: answer, streaming, outcome, whether it only loaded, (input, output), index of the first
@@ -81,27 +81,6 @@ TABLE: dict[tuple[str, str], tuple[Any, ...]] = {
     ("0.33", "embed-empty"): (Answer.EMBED, False, "success", False, (None, None), None, None),
     ("0.33", "embeddings"): (Answer.EMBEDDINGS, False, "success", False, (None, None), None, None),
 }
-
-
-class Body:
-    """The body of a recorded response, and its pieces as the parser gave them."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.pieces: list[bytes] = []
-        parser = ResponseParser(self, head_request=False)
-        parser.feed(raw)
-        assert parser.complete
-
-    def response_started(self, head: object) -> None:
-        """Not looked at."""
-
-    def response_data(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-
-def selectable(text: bytes) -> str:
-    """A test's name that pytest finds again when it is asked for it: one of a function's making holds no backslash."""
-    return ascii(text[:24])[2:-1].replace("\\", "/")
 
 
 def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Verdict:
