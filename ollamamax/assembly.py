@@ -17,6 +17,7 @@ from ollamamax.fleet.dialling import probe_agent
 from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
+from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.metrics.registry import Metrics
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
@@ -69,6 +70,7 @@ class House:
         prober: learns what they have.
         client: the connections to them.
         relay: the requests under way.
+        budget: the inference requests under way, and which of them are being tried again.
         exposition: renders `/metrics` on threads of its own.
         root: the resource that answers every request.
     """
@@ -77,6 +79,7 @@ class House:
     prober: Prober
     client: NodeClient
     relay: Relay
+    budget: RetryBudget
     exposition: ExpositionResource
     root: TimingResource
 
@@ -103,11 +106,15 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         return learnt.addErrback(lambda failure: failure.trap(defer.TimeoutError) and None)
 
     routes = RouteTable([app.url_map for app in (ControlRoutes.app, CompatibleRoutes.app, NativeRoutes.app)])
+    budget = RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum)
+    counts = AttemptCounts()
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
         ledger=store.ledger,
         settings=settings,
+        budget=budget,
+        counts=counts,
         peers=PeerPolicy.of(settings.trusted_networks, settings.client_address),
         endpoint_of=lambda request: routes.endpoint(request.method, request.path),
         now=time.time,
@@ -163,8 +170,11 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
+    metrics.watch_attempts(lambda: counts)
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
-    return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, root=root)
+    return House(
+        fleet=fleet, prober=prober, client=client, relay=relay, budget=budget, exposition=exposition, root=root
+    )
 
 
 def remember_all(store: Store, fleet: Fleet) -> None:

@@ -85,6 +85,18 @@ NODE_LAST_PROBE = Metric(
     "ollamamax_node_last_probe_timestamp_seconds", "gauge", ("node",), "Unix time of the node's last finished probe"
 )
 NODE_IN_FLIGHT = Metric("ollamamax_node_in_flight", "gauge", ("node",), "Requests of this gateway that the node holds")
+NODE_REQUESTS = Metric(
+    "ollamamax_node_requests_total",
+    "counter",
+    ("node", "outcome"),
+    "Attempts of inference requests at the node, by how each ended",
+)
+RETRIES = Metric(
+    "ollamamax_retries_total",
+    "counter",
+    ("reason",),
+    "Inference requests tried on a further node, by why; over_budget are those that were not, for want of budget",
+)
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
 SERIES_OVERFLOWED = Metric(
@@ -121,6 +133,8 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_INFO,
     NODE_LAST_PROBE,
     NODE_IN_FLIGHT,
+    NODE_REQUESTS,
+    RETRIES,
     SCRAPES,
     SERIES_OVERFLOWED,
     COLLECTOR_ERRORS,

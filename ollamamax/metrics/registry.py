@@ -20,7 +20,8 @@ class Metrics:
     """The registry of one server and what is wired to it; the process's global registry is never used.
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
-    `scraped` and `observe_query` work from the start, `watch_database`, `watch_ledger` and `watch_fleet` add the rest.
+    `scraped` and `observe_query` work from the start, `watch_database`, `watch_ledger`, `watch_fleet` and
+    `watch_attempts` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -81,6 +82,10 @@ class Metrics:
     def watch_fleet(self, read: Callable[[], Iterable[sources.NodeState]]) -> None:
         """Wires the nodes; `read` gives those that exist at that moment."""
         self.add("fleet", sources.FLEET_METRICS, lambda: sources.fleet(read()))
+
+    def watch_attempts(self, read: Callable[[], sources.AttemptState]) -> None:
+        """Wires what becomes of the attempts of inference requests."""
+        self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
 
     def observe_query(self, operation: str, table: str, status: str, seconds: float) -> None:
         """Times one query, from any thread; by status, queries are counted in the pool's own statistics."""

@@ -35,6 +35,7 @@ def wired(metrics: Metrics) -> Metrics:
     metrics.watch_database(lambda: pool)
     metrics.watch_ledger(lambda: SimpleNamespace(pending=0, dropped=0))
     metrics.watch_fleet(lambda: [node])
+    metrics.watch_attempts(lambda: SimpleNamespace(attempts={("a", "success"): 1}, retries={"busy": 1}))
     metrics.observe_query("select", "requests", "ok", 0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
     metrics.http.client_disconnected("/api/v1/models/:id", "mid_stream")
