@@ -131,17 +131,16 @@ def parsed(data: bytes, end: str, *, head_only: bool = False) -> Exchange:
 
 def _chunks(body: bytes) -> tuple[list[bytes], bool]:
     chunks: list[bytes] = []
-    while body:
-        size, separator, rest = body.partition(b"\r\n")
-        if not separator:
-            return chunks, False
-        length = int(size, 16)
+    start = 0
+    while (line_end := body.find(b"\r\n", start)) >= 0:
+        length = int(body[start:line_end], 16)
+        start = line_end + 2
         if length == 0:
-            return chunks, rest == b"\r\n"
-        if len(rest) < length + 2:
+            return chunks, body[start:] == b"\r\n"
+        if len(body) < start + length + 2:
             return chunks, False
-        chunks.append(rest[:length])
-        body = rest[length + 2 :]
+        chunks.append(body[start : start + length])
+        start += length + 2
     return chunks, False
 
 
