@@ -34,14 +34,9 @@ FAST = SimulatorSettings(
 INFERENCE = ("generate-", "chat-", "embed")
 
 
-def native(version: str) -> list[Recorded]:
-    """The recorded requests of Ollama's own API."""
-    return [each for each in recordings(version) if not each.name.startswith("v1-")]
-
-
 def parts_of(version: str) -> dict[str, list[Recorded]]:
     """The requests by the server that they were recorded from: the last three of 0.33 had an empty store."""
-    all_of_them = native(version)
+    all_of_them = recordings(version)
     names = [each.name for each in all_of_them]
     cut = names.index("tags-empty") if "tags-empty" in names else len(names)
     return {"full": all_of_them[:cut], "empty": all_of_them[cut:]}
@@ -49,7 +44,7 @@ def parts_of(version: str) -> dict[str, list[Recorded]]:
 
 @pytest.mark.parametrize(("version", "part"), [("0.33", "full"), ("0.33", "empty"), ("0.24", "full")])
 @pytest_twisted.ensureDeferred  # type: ignore[untyped-decorator]
-async def test_every_recorded_native_request_gets_the_recorded_answer(version: str, part: str) -> None:
+async def test_every_recorded_request_gets_the_recorded_answer(version: str, part: str) -> None:
     """Status, headers, framing, end and the bodies' keys and types are those of the real server, without exception."""
     models = (TINY, THINKER) if part == "full" else ()
     settings = attrs.evolve(FAST, version=f"{version}.0", models=models)
@@ -74,7 +69,7 @@ def inference_requests() -> list[tuple[str, str, str, dict[str, object]]]:
     """The recorded inference requests that were answered with tokens or vectors."""
     found = []
     for version in ("0.33", "0.24"):
-        for each in native(version):
+        for each in recordings(version):
             path = each.request.split(b" ")[1].decode()
             if not each.name.startswith(INFERENCE) or each.exchange.status != 200 or "cut" in each.name:
                 continue
@@ -136,7 +131,7 @@ def test_other_prompts_models_lengths_and_streams_are_accounted_for(
 
 def sample() -> Exchange:
     """A recorded stream to damage."""
-    return next(each.exchange for each in native("0.33") if each.name == "chat-stream")
+    return next(each.exchange for each in recordings("0.33") if each.name == "chat-stream")
 
 
 def _replaced(exchange: Exchange, old: bytes, new: bytes) -> Exchange:
