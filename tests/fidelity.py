@@ -373,11 +373,16 @@ class _Collector(Protocol):
         self.ended.callback((b"".join(self._data), end))
 
 
-async def exchanged(reactor: object, host: str, port: int, request: bytes) -> Exchange:
-    """Send a request over a connection of its own and take what comes until it ends."""
+async def received(reactor: object, host: str, port: int, request: bytes) -> tuple[bytes, str]:
+    """Send a request over a connection of its own and take what comes until it ends, and how: `fin` or `rst`."""
     collector = _Collector(request)
     await connectProtocol(TCP4ClientEndpoint(reactor, host, port), collector)
-    data, end = await collector.ended
+    return await collector.ended
+
+
+async def exchanged(reactor: object, host: str, port: int, request: bytes) -> Exchange:
+    """The same as an exchange."""
+    data, end = await received(reactor, host, port, request)
     return parsed(data, end, head_only=request.startswith(b"HEAD "))
 
 

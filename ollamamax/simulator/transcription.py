@@ -68,12 +68,11 @@ def read_form(body: bytes, content_type: str) -> Transcription:
     boundary = parameters.get("boundary", "")
     if not boundary:
         raise _unreadable("no multipart boundary param in Content-Type")
-    if not body.strip():
+    delimiter = boundary.encode("latin-1", "replace")
+    if b"--" + delimiter not in body:
         raise _unreadable("multipart: NextPart: EOF")
     try:
-        fields, files = MultiPartParser(max_form_memory_size=None).parse(
-            io.BytesIO(body), boundary.encode("latin-1", "replace"), len(body)
-        )
+        fields, files = MultiPartParser(_in_memory).parse(io.BytesIO(body), delimiter, len(body))
     except ValueError:
         raise _unreadable("unexpected EOF") from None
     model = fields.get("model", "")
@@ -87,6 +86,11 @@ def read_form(body: bytes, content_type: str) -> Transcription:
         raise not_understood("audio file is empty")
     plain = fields.get("response_format") == "text"
     return Transcription(model, size, plain, fields.get("language", ""), fields.get("prompt", ""))
+
+
+def _in_memory(*_: object, **__: object) -> io.BytesIO:
+    """Where the parser puts a file: the body is in memory already."""
+    return io.BytesIO()
 
 
 def _unreadable(reason: str) -> ApiFailure:
