@@ -9,9 +9,7 @@ from twisted.web.server import Request
 from .dialects import Dialect, failure_body
 from .failures import ApiFailure
 from .frames import line, to_json
-from .words import BARE_JSON, JSON, NDJSON, PLAIN
-
-__all__ = ["BARE_JSON", "JSON", "PLAIN", "NdjsonStream", "answer", "answer_failure", "answer_json"]
+from .words import JSON, NDJSON
 
 BUFFER_BYTES = 2048
 """A whole body up to this size gets a Content-Length, a larger one is chunked (`bufferBeforeChunkingSize`)."""

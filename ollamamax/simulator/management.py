@@ -9,7 +9,7 @@ import attrs
 from twisted.internet.task import deferLater
 
 from . import json_requests as shapes
-from .answers import BARE_JSON, JSON, NdjsonStream, answer, answer_failure, answer_json
+from .answers import NdjsonStream, answer, answer_failure, answer_json
 from .creating import INVALID_NAME, creation_steps
 from .failures import ApiFailure, Style, model_absent
 from .json_requests import Fields
@@ -18,6 +18,7 @@ from .registry import Registry, Step, pull_steps, push_steps
 from .show import ps_entry, show_document, tags_entry
 from .simulation import Simulation, absent_in_show, cloud_refusal, text
 from .site import SimulatedRequest
+from .words import BARE_JSON, JSON
 
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 

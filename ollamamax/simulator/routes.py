@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from .answers import PLAIN, answer, answer_failure
+from .answers import answer, answer_failure
 from .compatible_routes import CompatibleRoutes
 from .embedding_routes import Embedding, EmbeddingRoutes
 from .failures import ApiFailure
@@ -22,6 +22,7 @@ from .management import InventoryRoutes, ServerRoutes, TransferRoutes
 from .simulation import Simulation
 from .site import SimulatedRequest
 from .text_routes import TextRoutes
+from .words import PLAIN
 
 Answering = Coroutine[object, object, None]
 _HEAD_TOO = ("/", "/api/version", "/api/tags")

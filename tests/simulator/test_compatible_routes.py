@@ -321,11 +321,12 @@ def test_thinking(name: str, stream: bool) -> None:
     body = {**api.body("thinker", "THINK LIMIT 9", 48), "stream": stream}
     said = spoken(api, asked(api.path, body))
     assert (len("".join(said.thinking).split()), len(said.text.split()), said.output_tokens) == (5, 4, 11)
-    off = {
+    switched_off: dict[str, dict[str, Any]] = {
         "chat completions": {"reasoning_effort": "none"},
         "responses": {"reasoning": {"effort": "none"}},
         "messages": {"thinking": {"type": "disabled"}},
-    }[name]
+    }
+    off = switched_off[name]
     assert spoken(api, asked(api.path, {**body, **off})).thinking == []
 
 

@@ -132,7 +132,7 @@ def test_compatible_requests_are_accounted_for_too(version: str, stream: bool) -
     for _, _, path, document in requests:
         clock = Clock()
         settings = attrs.evolve(FAST, version=f"{version}.0", tokens_per_second=40.0)
-        site, _ = simulated_site(clock, settings, wall=lambda clock=clock: 1.8e9 + clock.seconds())
+        site, _ = simulated_site(clock, settings)
         connection = MemoryConnection(site, request_bytes("POST", path, varied(document, stream)))
         advance_until_finished(clock, [connection])
         account = next(iter(site.accounts))
