@@ -240,8 +240,9 @@ def _plain_differences(wanted: Exchange, found: Exchange) -> Iterator[str]:
 
 
 def _header_values(exchange: Exchange, ignored: Sequence[str]) -> list[tuple[str, str]]:
-    """The headers to compare; a JSON body's length may vary with what it says."""
-    varies = "json" in exchange.header("content-type")
+    """The headers to compare; the length of JSON and of events may vary with what they say."""
+    media_type = exchange.header("content-type")
+    varies = "json" in media_type or media_type == EVENT_STREAM
     return sorted(
         (name, "*" if name == "content-length" and varies else value)
         for name, value in exchange.headers

@@ -140,9 +140,10 @@ def _told_tool(tool: Mapping[str, object]) -> dict[str, object]:
 
 def _messages(item: object, where: str) -> list[dict[str, object]]:
     """The messages that an item of the input stands for; what is only remembered is none."""
-    if not isinstance(item, Mapping):
+    if item is not None and not isinstance(item, Mapping):
         fields = 'struct { Type string "json:\\"type\\""; Role string "json:\\"role\\"" }'
         raise not_understood(f"{where}json: cannot unmarshal {json_type(item)} into Go value of type {fields}")
+    item = members(item)
     role = str(item.get("role", ""))
     kind = str(item.get("type", "")) or ("message" if role else "")
     if kind == "message":

@@ -1,123 +1,108 @@
-"""Transcriptions: forms as they are read and refused, and answers as a real 0.33 gives them."""
+"""Transcriptions: the form as it is read, and the words of the answer."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from fidelity import Exchange
-from simulator.asking import sent, told
 
-TRANSCRIPTIONS = "/v1/audio/transcriptions"
-CHARSET, BARE = "application/json; charset=utf-8", "application/json"
-AUDIO = ("file", b"RIFFxxxx", "a.wav")
+from ollamamax.simulator.failures import ApiFailure, engine_lost
+from ollamamax.simulator.tokens import Token
+from ollamamax.simulator.transcription import Transcription, TranscriptionWords, read_form
+from ollamamax.simulator.words import Usage
+
+CONTENT_TYPE = 'multipart/form-data; boundary="B B"'
 
 
-def form(*fields: tuple[str, bytes, str | None], end: bool = True) -> bytes:
+def form(*fields: tuple[str, bytes, str]) -> bytes:
     """A form's body; a field with a third part is a file of that name."""
     body = b""
     for name, value, filename in fields:
-        file = f'; filename="{filename}"\r\nContent-Type: audio/wav' if filename else ""
-        body += f'--BB\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + value + b"\r\n"
-    return body + (b"--BB--\r\n" if end else b"")
+        file = f'; filename="{filename}"' if filename else ""
+        body += f'--B B\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + value + b"\r\n"
+    return body + b"--B B--\r\n"
 
 
-def transcribed(
-    *fields: tuple[str, bytes, str | None], content_type: str = "multipart/form-data; boundary=BB"
-) -> Exchange:
-    """What a form gets."""
-    return sent(TRANSCRIPTIONS, form(*fields), ("Content-Type", content_type))
+MODEL, FILE = ("model", b"tiny", ""), ("file", b"\x00\r\n--B\xff", "a.wav")
 
 
-def model_field(name: str = "tiny") -> tuple[str, bytes, None]:
-    """The form's field for the model."""
-    return ("model", name.encode(), None)
-
-
-def steered(prompt: str) -> tuple[str, bytes, None]:
-    """The form's field that steers."""
-    return ("prompt", prompt.encode(), None)
-
-
-@pytest.mark.parametrize("model_last", [True, False])
-@pytest.mark.parametrize(("response_format", "plain"), [("json", False), ("verbose_json", False), ("text", True)])
-def test_transcriptions(model_last: bool, response_format: str, plain: bool) -> None:
-    """One chunk with the text, under the media type of Ollama's own streams, wherever the model's field stands."""
-    fields = [AUDIO, steered("LIMIT 4"), ("response_format", response_format.encode(), None)]
-    exchange = transcribed(*(*fields, model_field()) if model_last else (model_field(), *fields))
-    assert (exchange.status, exchange.header("content-type"), exchange.framing) == (
-        200,
-        "application/x-ndjson",
-        "chunked",
-    )
-    assert len(exchange.parts) == 1
-    text = exchange.body.decode() if plain else json.loads(exchange.body)["text"]
-    assert len(text.split()) == 4
-
-
-def test_a_silent_transcription() -> None:
-    """Without a token nothing has sent the head before the text is there, and the media type is right."""
-    exchange = transcribed(model_field(), AUDIO, steered("LIMIT 0"))
-    assert (exchange.header("content-type"), exchange.body) == (BARE, b'{"text":""}\n')
+def test_what_a_form_asks_for() -> None:
+    """The fields that count, in any order; the file's bytes may be anything."""
+    assert read_form(form(MODEL, FILE), CONTENT_TYPE) == Transcription("tiny", 7)
+    fields = [("response_format", b"text", ""), ("language", b"de", ""), ("prompt", "ß".encode(), ""), ("x", b"y", "")]
+    assert read_form(form(FILE, *fields, MODEL), CONTENT_TYPE) == Transcription("tiny", 7, True, "de", "ß")
+    for other in (b"json", b"verbose_json", b"srt"):
+        assert not read_form(form(MODEL, FILE, ("response_format", other, "")), CONTENT_TYPE).plain
 
 
 @pytest.mark.parametrize(
-    ("fields", "content_type", "words"),
+    ("body", "content_type", "words"),
     [
-        ([AUDIO], "", "model is required"),
-        ([model_field()], "", "file is required: http: no such file"),
-        ([model_field(), ("file", b"x", None)], "", "file is required: http: no such file"),
-        ([model_field(), ("file", b"", "a.wav")], "", "audio file is empty"),
+        (form(MODEL, FILE), "", "failed to parse multipart form: request Content-Type isn't multipart/form-data"),
         (
-            [model_field()],
-            "application/json",
+            form(MODEL, FILE),
+            "multipart/mixed; boundary=B",
             "failed to parse multipart form: request Content-Type isn't multipart/form-data",
         ),
         (
-            [model_field()],
+            form(MODEL, FILE),
             "multipart/form-data",
             "failed to parse multipart form: no multipart boundary param in Content-Type",
         ),
+        (b"", CONTENT_TYPE, "failed to parse multipart form: multipart: NextPart: EOF"),
+        (
+            form(MODEL, FILE),
+            "multipart/form-data; boundary=C",
+            "failed to parse multipart form: multipart: NextPart: EOF",
+        ),
+        (form(MODEL, FILE)[:-9], CONTENT_TYPE, "failed to parse multipart form: unexpected EOF"),
+        (form(FILE), CONTENT_TYPE, "model is required"),
+        (form(("model", b"", ""), FILE), CONTENT_TYPE, "model is required"),
+        (form(MODEL), CONTENT_TYPE, "file is required: http: no such file"),
+        (form(MODEL, ("file", b"x", "")), CONTENT_TYPE, "file is required: http: no such file"),
+        (form(MODEL, ("file", b"", "a.wav")), CONTENT_TYPE, "audio file is empty"),
     ],
 )
-def test_forms_that_are_refused(fields: list[tuple[str, bytes, str | None]], content_type: str, words: str) -> None:
-    """As any request that the dialect refuses."""
-    exchange = transcribed(*fields, content_type=content_type or "multipart/form-data; boundary=BB")
-    assert (exchange.status, exchange.header("content-type"), told(exchange)) == (400, CHARSET, words)
+def test_forms_that_are_refused(body: bytes, content_type: str, words: str) -> None:
+    """In the order in which they are looked at."""
+    with pytest.raises(ApiFailure) as caught:
+        read_form(body, content_type)
+    assert (caught.value.status, caught.value.message, caught.value.layer) == (400, words, "dialect")
 
 
-@pytest.mark.parametrize(
-    ("body", "words"),
-    [
-        (form(model_field(), AUDIO, end=False), "failed to parse multipart form: unexpected EOF"),
-        (b"", "failed to parse multipart form: multipart: NextPart: EOF"),
-        (b"nonsense", "failed to parse multipart form: multipart: NextPart: EOF"),
-    ],
-)
-def test_forms_that_break_off(body: bytes, words: str) -> None:
-    """Before the first part, or in one."""
-    exchange = sent(TRANSCRIPTIONS, body, ("Content-Type", "multipart/form-data; boundary=BB"))
-    assert (exchange.status, told(exchange)) == (400, words)
+def test_what_the_model_is_asked() -> None:
+    """The task, with what is known of the audio; streamed, and without chance."""
+    plain = Transcription("m", 1).chat()
+    assert list(plain) == ["model", "stream", "messages", "options"]
+    assert (plain["model"], plain["stream"], plain["options"]) == ("m", True, {"temperature": 0})
+    system, user = plain["messages"]  # type: ignore[misc]
+    assert system == {"role": "system", "content": "Transcribe the audio exactly as spoken."}
+    assert (user["role"], bool(user["content"])) == ("user", True)  # type: ignore[has-type]
+    steered = Transcription("m", 1, language="de", prompt="LIMIT 3").chat()["messages"][0]["content"]  # type: ignore[index]
+    assert steered == "Transcribe the audio exactly as spoken. The audio is in de. Context: LIMIT 3"
 
 
-@pytest.mark.parametrize(
-    ("model", "prompt", "status", "words"),
-    [
-        ("absent", "", 404, "model 'absent' not found"),
-        ("x:cloud", "", 403, "ollama cloud is disabled: remote model is unavailable"),
-        ("tiny", "BUSY", 503, "server busy, please try again.  maximum pending requests exceeded"),
-    ],
-)
-def test_transcriptions_that_the_native_route_refuses(model: str, prompt: str, status: int, words: str) -> None:
-    """Translated back, the cloud's refusal too: no proxy looks at a form."""
-    exchange = transcribed(model_field(model), AUDIO, steered(prompt))
-    assert (exchange.status, exchange.header("content-type"), told(exchange)) == (status, BARE, words)
+@pytest.mark.parametrize(("plain", "body"), [(False, b'{"text":"a b"}\n'), (True, b"a b")])
+def test_the_text_comes_at_the_end(plain: bool, body: bytes) -> None:
+    """Without the space around it, thinking and marks; nothing before it but the head."""
+    words = TranscriptionWords(plain)
+    tokens = [Token("silent", "<"), Token("thinking", "x"), Token("content", " a"), Token("content", " b ")]
+    assert [list(words.token(token, 1.0)) for token in tokens] == [[]] * 4
+    assert list(words.final(1.0, Usage("stop"))) == [body] == [words.whole(1.0, (), Usage("stop"))]
 
 
-def test_transcriptions_whose_engine_fails() -> None:
-    """Before the head a 500, chunked; after it an empty body with a clean end."""
-    refused = transcribed(model_field(), AUDIO, steered("HTTP500"))
-    assert (refused.status, refused.framing, "engine says no" in told(refused)) == (500, "chunked", True)
-    for word in ("CUT", "DIE"):
-        cut = transcribed(model_field(), AUDIO, steered(word))
-        assert (cut.status, cut.header("content-type"), cut.body, cut.end) == (200, "application/x-ndjson", b"", "fin")
+def test_media_types() -> None:
+    """The right one until a token has sent the head."""
+    for plain, media_type in ((False, b"application/json"), (True, b"text/plain")):
+        words = TranscriptionWords(plain)
+        assert words.stream_type == words.whole_type == media_type
+        words.token(Token("silent", "<think>"), 1.0)
+        assert words.stream_type == media_type
+        words.token(Token("thinking", "x"), 1.0)
+        assert (words.stream_type, words.whole_type) == (b"application/x-ndjson", media_type)
+
+
+def test_failures() -> None:
+    """Nothing where Ollama says nothing; else a line."""
+    words = TranscriptionWords()
+    assert list(words.lost(engine_lost(), 1.0)) == []
+    assert words.in_band(engine_lost()).startswith(b'{"error":{"message":"an error was')
+    assert words.in_band(engine_lost()).endswith(b"}\n")
