@@ -18,7 +18,7 @@ SLOW n      n milliseconds (1000) for each token
 A text that is shorter has its fault at its end, before the final event. An answer that is not streamed is treated
 alike: once its tokens are made, half of its body is sent, and then it happens (RESET, TRUNCATE, STALL, NOEND), or the
 bytes stand in its middle (GARBAGE). With n = 0 it happens before the head. Embeddings have no tokens to count: HTTP500,
-CUT and DIE are a refusal there.
+CUT and DIE are a refusal there, and SLOW is nothing.
 """
 
 from __future__ import annotations

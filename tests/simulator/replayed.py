@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 from fidelity import EVENT_STREAM, Exchange, recordings
@@ -30,8 +31,8 @@ def told_tokens(exchange: Exchange) -> list[Token]:
     """The tokens that a recorded stream tells; the thinking's marks, which nobody sees, are put back."""
     tokens: list[Token] = []
     for event in exchange.events:
-        document = json.loads(event.data) if event.data != "[DONE]" else {}
-        delta = document.get("delta") if isinstance(document.get("delta"), dict) else {}
+        document: dict[str, Any] = json.loads(event.data) if event.data != "[DONE]" else {}
+        delta: dict[str, Any] = document["delta"] if isinstance(document.get("delta"), dict) else {}
         for choice in document.get("choices", []):
             delta = choice.get("delta", choice)
         if event.name == "response.output_text.delta":

@@ -39,7 +39,7 @@ def test_forms() -> None:
     """The native form for the native API and the proxy; a charset for a dialect's own checks, else a newline."""
     proxy = ApiFailure(403, "no", extra={"more": "x"}, layer="proxy")
     for dialect in ("native", "openai", "anthropic"):
-        assert failure_body(proxy, dialect) == (b'{"error":"no","more":"x"}', CHARSET)  # type: ignore[arg-type]
+        assert failure_body(proxy, dialect) == (b'{"error":"no","more":"x"}', CHARSET)
     assert failure_body(model_absent("x"), "native") == (b'{"error":"model \'x\' not found"}', CHARSET)
     assert failure_body(ApiFailure(400, "x", style="bare"), "native") == (b'{"error":"x"}', BARE)
     for dialect, told in (("openai", openai_error), ("anthropic", lambda failure: anthropic_error(failure, "7"))):

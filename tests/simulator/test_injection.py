@@ -319,6 +319,19 @@ def test_embeddings_hang(path: str) -> None:
     assert (told(world).injected, told(world).outcome) == ("hang", "client_left")
 
 
+@pytest.mark.parametrize("path", EMBEDDINGS)
+def test_embeddings_with_faults_that_are_not_theirs(path: str) -> None:
+    """An error in a stream is a 500, an end without an end half a body, and nothing is slow."""
+    world = World()
+    assert embedded(world, path, "INBAND").exchange().status == 500
+    ended = embedded(world, path, "NOEND").exchange()
+    assert (ended.status, ended.end) == (200, "fin")
+    assert GARBAGE in embedded(world, path, "GARBAGE").exchange().body
+    assert embedded(world, path, "SLOW 9000").exchange().status == 200
+    told_of = [(account.injected, account.outcome) for account in world.accounts()]
+    assert told_of == [("inband", "failed"), ("noend", "failed"), ("garbage", "failed"), ("", "finished")]
+
+
 def embedded(world: World, path: str, text: str) -> MemoryConnection:
     """Ask for an embedding, and let a minute pass."""
     name = "prompt" if path == "/api/embeddings" else "input"

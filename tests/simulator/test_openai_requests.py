@@ -214,6 +214,6 @@ def test_pictures() -> None:
 
 def test_names_of_go_types() -> None:
     """As they stand in messages."""
-    values = [None, {}, [], 1, 1.5, "x", True]
+    values: list[object] = [None, {}, [], 1, 1.5, "x", True]
     told = ["<nil>", "map[string]interface {}", "[]interface {}", "float64", "float64", "string", "bool"]
     assert [go_type(value) for value in values] == told

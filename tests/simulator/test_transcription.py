@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ollamamax.simulator.failures import ApiFailure, engine_lost
@@ -73,11 +75,12 @@ def test_what_the_model_is_asked() -> None:
     plain = Transcription("m", 1).chat()
     assert list(plain) == ["model", "stream", "messages", "options"]
     assert (plain["model"], plain["stream"], plain["options"]) == ("m", True, {"temperature": 0})
-    system, user = plain["messages"]  # type: ignore[misc]
+    messages: Any = plain["messages"]
+    system, user = messages
     assert system == {"role": "system", "content": "Transcribe the audio exactly as spoken."}
-    assert (user["role"], bool(user["content"])) == ("user", True)  # type: ignore[has-type]
-    steered = Transcription("m", 1, language="de", prompt="LIMIT 3").chat()["messages"][0]["content"]  # type: ignore[index]
-    assert steered == "Transcribe the audio exactly as spoken. The audio is in de. Context: LIMIT 3"
+    assert (user["role"], bool(user["content"])) == ("user", True)
+    steered: Any = Transcription("m", 1, language="de", prompt="LIMIT 3").chat()["messages"]
+    assert steered[0]["content"] == "Transcribe the audio exactly as spoken. The audio is in de. Context: LIMIT 3"
 
 
 @pytest.mark.parametrize(("plain", "body"), [(False, b'{"text":"a b"}\n'), (True, b"a b")])
