@@ -25,6 +25,7 @@ from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.store import Store
 from ollamamax.web.answers import rfc3339
 from ollamamax.web.carrying import Carrier
+from ollamamax.web.compatible import CompatibleRoutes
 from ollamamax.web.control import ControlRoutes
 from ollamamax.web.exposition import ExpositionResource
 from ollamamax.web.guard import GuardResource
@@ -101,8 +102,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         learnt = prober.probe_now(node).addTimeout(_REFRESH_SECONDS, reactor)
         return learnt.addErrback(lambda failure: failure.trap(defer.TimeoutError) and None)
 
-    native, control = NativeRoutes.app, ControlRoutes.app
-    routes = RouteTable([control.url_map, native.url_map])
+    routes = RouteTable([app.url_map for app in (ControlRoutes.app, CompatibleRoutes.app, NativeRoutes.app)])
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
@@ -145,6 +145,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     health = health_resource(__version__)
     routed = RootResource(
         native=NativeRoutes(fleet, inference, Management(carrier), health, readiness_resource(readiness)),
+        compatible=CompatibleRoutes(fleet, inference),
         control=ControlRoutes(
             fleet=fleet,
             inference=inference,

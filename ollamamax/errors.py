@@ -184,6 +184,13 @@ class BodyMemoryExhausted(Unavailable):
     public_message = "too many request bodies are being received, try again later"
 
 
+class NodeBusy(Unavailable):
+    """A node's own queue is full; another one may have room. The words are Ollama's own (`server/sched.go`)."""
+
+    code = "node_busy"
+    public_message = "server busy, please try again.  maximum pending requests exceeded"
+
+
 class ShuttingDown(Unavailable):
     """The gateway is draining."""
 
@@ -208,10 +215,18 @@ class NodeConnectFailed(NodeFailure):
 
 
 class NodeClosedEarly(NodeFailure):
-    """The node closed the connection before its response head was complete."""
+    """The node closed the connection before its response head was complete.
+
+    Attributes:
+        unanswered: whether it had sent nothing at all: only then may the request be tried elsewhere.
+    """
 
     code = "node_closed_early"
     public_message = "the node closed the connection before it answered"
+
+    def __init__(self, *, unanswered: bool = False, detail: str = "") -> None:
+        super().__init__(detail=detail)
+        self.unanswered = unanswered
 
 
 class NodeProtocolError(NodeFailure):

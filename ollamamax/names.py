@@ -21,7 +21,12 @@ def normalized(name: str) -> str:
     Returns:
         The name in lower case, with its tag, without the default registry and namespace; empty for an empty name.
     """
-    short = name.strip().casefold()
+    return shortest(name.casefold())
+
+
+def shortest(name: str) -> str:
+    """A name as Ollama shows it: in the spelling that it was given in, otherwise as `normalized` has it."""
+    short = name.strip()
     _, scheme, rest = short.partition("://")
     if scheme:
         short = rest
@@ -35,6 +40,12 @@ def normalized(name: str) -> str:
         return ""
     last = short.rpartition("/")[2]
     return short if ":" in last else f"{short}:{DEFAULT_TAG}"
+
+
+def owner(name: str) -> str:
+    """The namespace of a name, which `/v1/models` calls its owner."""
+    parts = shortest(name).split("/")
+    return parts[-2] if len(parts) > 1 else _DEFAULT_NAMESPACE
 
 
 def is_cloud(name: str) -> bool:

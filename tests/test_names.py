@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamamax.names import is_cloud, normalized
+from ollamamax.names import is_cloud, normalized, owner, shortest
 
 _PART = st.text("abcXYZ019._-", min_size=1, max_size=8)
 
@@ -68,3 +68,18 @@ def test_any_text_has_a_normalized_name(text: str) -> None:
 def test_cloud_models(name: str, cloud: bool) -> None:
     """The tag alone says that a model runs in Ollama's cloud."""
     assert is_cloud(normalized(name)) is cloud
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "namespace"),
+    [
+        ("Tiny", "Tiny:latest", "library"),
+        ("library/Tiny:1B", "Tiny:1B", "library"),
+        ("registry.ollama.ai/library/tiny", "tiny:latest", "library"),
+        ("Someone/tiny", "Someone/tiny:latest", "Someone"),
+        ("hf.co/Org/repo:Q4", "hf.co/Org/repo:Q4", "Org"),
+    ],
+)
+def test_names_as_they_are_shown(name: str, shown: str, namespace: str) -> None:
+    """In the spelling that they were given in; their namespace is their owner."""
+    assert (shortest(name), owner(name)) == (shown, namespace)

@@ -192,9 +192,9 @@ def test_the_oldest_releases_tried_are_the_floors() -> None:
     floors = {}
     for requirement in setup_list("REQUIREMENTS"):
         name, _, floor = requirement.partition(">=")
-        floors[name.partition("[")[0]] = release(floor)
+        floors[name.partition("[")[0]] = release(floor.partition(";")[0])
     text = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
-    pairs = (line.split("==") for line in text.splitlines() if line and not line.startswith("#"))
+    pairs = (line.partition(";")[0].split("==") for line in text.splitlines() if line and not line.startswith("#"))
     assert {name: release(version) for name, version in pairs} == floors
 
 

@@ -9,8 +9,8 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from ollamamax.address import NodeAddress
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.deadlines import RelayTimeouts
-from ollamamax.relay.ending import Terminal
 from ollamamax.relay.messages import RequestHead, StreamedBody
 from ollamamax.relay.verdict import NO_USAGE, Usage
 
@@ -36,25 +36,29 @@ class Carriage:
         address: the node.
         head: the request as the client sent it; which of its headers go on is decided here.
         body: the whole body, or one that is still arriving.
-        streaming: whether the client asked for a stream.
-        terminal: by what the end of the answer is known.
-        operation: `chat`, `generate`, `embed` or `embeddings`; None for what is no inference.
+        answer: what the answer is made of.
+        streaming: whether the client asked for a stream of events.
         timeouts: the limits of the phases.
         extra_headers: set on the response that goes to the client, in place of the node's own of the same name.
         before_end: done when the node has succeeded and before the client can know it, so that what it asks next finds
             the change that it made. Of a stream the last event waits for it, of another answer all. It ends by itself;
             what it raises is logged and changes nothing.
+        usage_added: whether the gateway asked the node for the usage of a stream whose client did not: what that added
+            is taken out again.
+        may_move: whether the request could go to another node instead. Asked when the node says that it is busy, before
+            anything has reached the client: where it could, that is a failure of this carriage, else an answer.
     """
 
     address: NodeAddress
     head: RequestHead
     body: bytes | StreamedBody
+    answer: Answer
     streaming: bool
-    terminal: Terminal
-    operation: str | None
     timeouts: RelayTimeouts
     extra_headers: tuple[tuple[bytes, bytes], ...] = ()
     before_end: Callable[[], Awaitable[object]] | None = None
+    usage_added: bool = False
+    may_move: Callable[[], bool] | None = None
 
 
 @attrs.frozen
@@ -66,7 +70,7 @@ class RelayReport:
             `stream_error` or `incomplete`.
         status: what the client was told; None if nothing.
         error_code: what went wrong, for programs.
-        operation: the carriage's, or `load` where the answer says that a model was only loaded or unloaded.
+        loaded: whether the answer says that a model was only loaded or unloaded.
         usage: what the node reported.
         first_token_at: when the first content was handed to the client's transport; streams only.
         started_at: when the relay began.
@@ -78,10 +82,10 @@ class RelayReport:
     outcome: str
     status: int | None
     error_code: str | None
-    operation: str | None
     started_at: float
     finished_at: float
     usage: Usage = NO_USAGE
+    loaded: bool = False
     first_token_at: float | None = None
     head_at: float | None = None
     bytes_out: int = 0

@@ -111,8 +111,13 @@ class NodeConnection(Protocol):
         if parser.until_close and reason.check(ConnectionDone):
             task.ended()
             return
-        error = NodeTruncated if parser.started else NodeClosedEarly
-        task.broke(Failure(error(detail=_text(reason))), unanswered=parser.received == 0)
+        unanswered = parser.received == 0
+        error: GatewayError
+        if parser.started:
+            error = NodeTruncated(detail=_text(reason))
+        else:
+            error = NodeClosedEarly(unanswered=unanswered, detail=_text(reason))
+        task.broke(Failure(error), unanswered=unanswered)
 
     # What an exchange asks for.
 

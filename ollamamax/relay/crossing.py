@@ -15,15 +15,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ollamamax.errors import GatewayError, InternalError, NodeTimedOut
+from ollamamax.errors import GatewayError, InternalError, NodeBusy, NodeTimedOut
 from ollamamax.relay import headers
 from ollamamax.relay.carriage import Carriage, RelayReport
 from ollamamax.relay.deadlines import Deadlines
-from ollamamax.relay.ending import Ending, Terminal, ending
+from ollamamax.relay.ending import Ending, ending
 from ollamamax.relay.messages import RequestHead, ResponseHead
+from ollamamax.relay.passage import Passage, passage_of
 from ollamamax.relay.reply import Reply
-from ollamamax.relay.verdict import NO_USAGE, Judge, ManagementVerdict, NativeVerdict, Verdict
-from ollamamax.relay.withheld import Withheld
+from ollamamax.relay.verdict import NO_USAGE, Verdict
+from ollamamax.relay.withheld import Withheld, last_event
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from twisted.web.server import Request
 
     from ollamamax.relay.client import Exchange, NodeClient
-
-# What the last event of a stream has in it; within a text it would be escaped.
-_LAST_EVENT = {Terminal.MANAGEMENT: b'"success"', Terminal.INFERENCE: b'"done":true'}
 
 
 @implementer(IPushProducer)
@@ -67,7 +65,7 @@ class Crossing:
         self._result: Deferred[RelayReport] = Deferred(self._cancelled)
         self._exchange: Exchange | None = None
         self._deadlines: Deadlines | None = None
-        self._judge: Judge | None = None
+        self._passage: Passage | None = None
         self._withheld: Withheld | None = None
         self._head: ResponseHead | None = None
         self._head_at: float | None = None
@@ -108,11 +106,24 @@ class Crossing:
 
     def response_started(self, head: ResponseHead) -> None:
         """Keeps the head until the body begins."""
-        self._head = head
+        carriage = self._carriage
         self._head_at = self._clock.seconds()
-        self._judge = self._judge_for(head)
-        if self._carriage.before_end is not None and 200 <= head.status < 300:
-            self._withheld = Withheld(_LAST_EVENT.get(self._carriage.terminal))
+        if head.status == 503 and carriage.may_move is not None and carriage.may_move():
+            # Unread: another node will answer, and what this one says of itself is known.
+            self.abort(NodeBusy())
+            return
+        passage = passage_of(
+            carriage.answer,
+            streaming=carriage.streaming,
+            drops_usage=carriage.usage_added,
+            status=head.status,
+            content_type=head.first(b"content-type") or b"",
+            sized=head.first(b"content-length") is not None,
+        )
+        self._passage = passage
+        self._head = head.unsized() if passage.resized else head
+        if carriage.before_end is not None and 200 <= head.status < 300:
+            self._withheld = Withheld(last_event(carriage.answer) if passage.streaming else None)
         if self._deadlines is not None:
             self._deadlines.head_arrived()
 
@@ -123,11 +134,12 @@ class Crossing:
         now = self._clock.seconds()
         if self._deadlines is not None:
             self._deadlines.touched_at = now
-        passing = data if self._withheld is None else self._withheld.pass_on(data)
+        assert self._passage is not None
+        passing = self._passage.feed(data, now)
+        if passing and self._withheld is not None:
+            passing = self._withheld.pass_on(passing)
         if passing:
             self._write(passing)
-        if self._judge is not None:
-            self._judge.feed(data, now)
 
     def response_finished(self) -> None:
         """The node has said all."""
@@ -201,7 +213,7 @@ class Crossing:
     def _leave(self) -> None:
         self._drop_node()
         self._stop()
-        verdict = self._verdict()
+        verdict = None if self._passage is None else self._passage.finish(self._clock.seconds())[1]
         self._result.callback(self._make_report(Ending("client_disconnected"), verdict))
         self._over(self)
 
@@ -212,15 +224,19 @@ class Crossing:
             self._result.errback(Failure(error))
             self._over(self)
             return
-        for held in () if self._withheld is None else self._withheld.release():
-            self._write(held)
+        passage = self._passage
+        assert passage is not None
+        last, verdict = passage.finish(self._clock.seconds())
+        for held in (*(() if self._withheld is None else self._withheld.release()), last):
+            if held:
+                self._write(held)
         if reply.status is None:
             assert self._head is not None
             reply.begin(self._head, body_follows=False)
         assert reply.status is not None
         self._stop()
-        verdict = self._verdict()
-        end = ending(reply.status, self._carriage.terminal, verdict, error, sized=reply.sized)
+        answer = self._carriage.answer
+        end = ending(reply.status, answer, verdict, error, streaming=passage.streaming, sized=reply.sized)
         if end.frame is not None:
             reply.write(end.frame)
         report = self._make_report(end, verdict)
@@ -257,26 +273,13 @@ class Crossing:
             self._reply.begin(self._head, body_follows=True)
         self._reply.write(data)
 
-    def _judge_for(self, head: ResponseHead) -> Judge | None:
-        carriage = self._carriage
-        if not 200 <= head.status < 300:
-            return None
-        if carriage.terminal is Terminal.MANAGEMENT:
-            return ManagementVerdict()
-        if carriage.operation is None:
-            return None
-        return NativeVerdict(carriage.operation, carriage.terminal is Terminal.INFERENCE)
-
-    def _verdict(self) -> Verdict | None:
-        return None if self._judge is None else self._judge.finish(self._clock.seconds())
-
     def _make_report(self, end: Ending, verdict: Verdict | None) -> RelayReport:
         return RelayReport(
             outcome=end.outcome,
             status=self._reply.status,
             error_code=end.error_code,
-            operation=self._carriage.operation if verdict is None else verdict.operation,
             usage=NO_USAGE if verdict is None else verdict.usage,
+            loaded=verdict is not None and verdict.loaded,
             first_token_at=None if verdict is None else verdict.first_token_at,
             started_at=self._started_at,
             head_at=self._head_at,

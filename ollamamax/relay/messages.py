@@ -54,6 +54,11 @@ class ResponseHead:
         """
         return next((value for key, value in self.headers if key.lower() == name), None)
 
+    def unsized(self) -> ResponseHead:
+        """The same without the body's length."""
+        headers = tuple((name, value) for name, value in self.headers if name.lower() != b"content-length")
+        return attrs.evolve(self, headers=headers)
+
 
 class ResponseReceiver(Protocol):
     """Hears of one response. After `response_finished` or `response_failed`, or an abort, it hears nothing more."""

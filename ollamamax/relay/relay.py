@@ -8,16 +8,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from ollamamax.errors import GatewayError
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.carriage import Breakable, Carriage, RelayReport
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.crossing import Crossing
 from ollamamax.relay.deadlines import RelayTimeouts
-from ollamamax.relay.ending import Terminal
 
 if TYPE_CHECKING:
     from twisted.web.server import Request
 
-__all__ = ["Breakable", "Carriage", "Relay", "RelayReport", "RelayTimeouts", "Terminal"]
+__all__ = ["Answer", "Breakable", "Carriage", "Relay", "RelayReport", "RelayTimeouts"]
 
 
 class Relay:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import attrs
 import msgspec
 
-ABSENT = msgspec.Raw(b"")
+from ollamamax.relay.raw_json import ABSENT, read
+
 _NANOSECONDS = 1_000_000_000
 # Beyond these a number is a defect of whoever sent it and would spoil sums for ever.
 _MAX_TOKENS = 1_000_000_000
@@ -17,7 +18,7 @@ _MAX_NANOSECONDS = 30 * 86400 * _NANOSECONDS
 _MAX_DIGITS = 18
 
 
-class Answer(msgspec.Struct):
+class NativeAnswer(msgspec.Struct):
     """The fields that matter, unread: a number of 5,000 digits or a wrong type must not hide the others."""
 
     done: msgspec.Raw = ABSENT
@@ -63,7 +64,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-def reported_usage(answer: Answer, generates: bool) -> Usage:
+def reported_usage(answer: NativeAnswer, generates: bool) -> Usage:
     """The usage in a last line or a whole answer.
 
     Args:
@@ -84,7 +85,39 @@ def reported_usage(answer: Answer, generates: bool) -> Usage:
     )
 
 
-def _number(field: msgspec.Raw, most: int, absent: int | None = None) -> int | None:
+class _Tokens(msgspec.Struct):
+    """The usage of the routes that are compatible with OpenAI's and Anthropic's, in either's words."""
+
+    prompt_tokens: msgspec.Raw = ABSENT
+    completion_tokens: msgspec.Raw = ABSENT
+    prompt_tokens_details: msgspec.Raw = ABSENT
+    input_tokens: msgspec.Raw = ABSENT
+    output_tokens: msgspec.Raw = ABSENT
+    input_tokens_details: msgspec.Raw = ABSENT
+
+
+class _Details(msgspec.Struct):
+    cached_tokens: msgspec.Raw = ABSENT
+
+
+_read_tokens = msgspec.json.Decoder(_Tokens).decode
+_read_details = msgspec.json.Decoder(_Details).decode
+
+
+def token_usage(member: msgspec.Raw) -> Usage:
+    """The usage in a `usage` member of a `/v1` answer; there are tokens in it and no times."""
+    tokens = read(_read_tokens, member)
+    if tokens is None:
+        return NO_USAGE
+    details = read(_read_details, bytes(tokens.prompt_tokens_details) or tokens.input_tokens_details)
+    return Usage(
+        input_tokens=_number(bytes(tokens.prompt_tokens) or tokens.input_tokens, _MAX_TOKENS),
+        output_tokens=_number(bytes(tokens.completion_tokens) or tokens.output_tokens, _MAX_TOKENS),
+        cached_tokens=None if details is None else _number(details.cached_tokens, _MAX_TOKENS),
+    )
+
+
+def _number(field: bytes | msgspec.Raw, most: int, absent: int | None = None) -> int | None:
     text = bytes(field)
     if not text:
         return absent

@@ -12,14 +12,15 @@ from typing import Protocol
 import attrs
 import msgspec
 
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.framing import NdjsonLines
+from ollamamax.relay.raw_json import ABSENT, is_empty, read
 from ollamamax.relay.tail import BodyTail
-from ollamamax.relay.usage import ABSENT, NO_USAGE, Answer, Usage, reported_usage
+from ollamamax.relay.usage import NO_USAGE, NativeAnswer, Usage, reported_usage
 
-__all__ = ["NO_USAGE", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
+__all__ = ["NO_USAGE", "EventJudge", "Judge", "ManagementVerdict", "NativeVerdict", "Usage", "Verdict"]
 
-_EMPTY = frozenset({b"", b'""', b"null", b"[]", b"{}", b"false"})
-_GENERATIONS = frozenset({"chat", "generate"})
+_GENERATIONS = frozenset({Answer.CHAT, Answer.GENERATE})
 
 
 @attrs.frozen
@@ -28,25 +29,37 @@ class Verdict:
 
     Attributes:
         outcome: `success`, `length`, `stream_error` or `incomplete`.
-        operation: the one asked about, or `load` where the answer says that a model was only loaded or unloaded.
         usage: what was reported.
+        loaded: whether the answer says that a model was only loaded or unloaded.
         done: whether the terminal was seen.
         error: whether an in-band error was.
-        mid_line: whether the bytes ended inside of a line (streams only).
+        mid_line: whether what the client has ends inside of a line, or of an event (streams only).
         first_token_at: the `now` of the first content; None for whole answers and where there was none.
+        next_number: the `sequence_number` of an event that would come next (Responses only).
     """
 
     outcome: str
-    operation: str | None
     usage: Usage = NO_USAGE
+    loaded: bool = False
     done: bool = False
     error: bool = False
     mid_line: bool = False
     first_token_at: float | None = None
+    next_number: int = 0
+
+
+class EventJudge(Protocol):
+    """Reads a stream of server-sent events on its way."""
+
+    def feed(self, event: bytes, now: float) -> None:
+        """Takes an event, with its blank line, that went to the client at `now`, in seconds of the clock."""
+
+    def verdict(self) -> Verdict:
+        """Judges what was fed so far."""
 
 
 class Judge(Protocol):
-    """Reads an answer on its way."""
+    """Reads an answer on its way, wherever its bytes are cut."""
 
     def feed(self, data: bytes, now: float) -> None:
         """Takes bytes that went to the client at `now`, in seconds of the clock."""
@@ -61,27 +74,27 @@ class _Message(msgspec.Struct):
     tool_calls: msgspec.Raw = ABSENT
 
 
-_read_answer = msgspec.json.Decoder(Answer).decode
+_read_answer = msgspec.json.Decoder(NativeAnswer).decode
 _read_message = msgspec.json.Decoder(_Message).decode
 
 
 class NativeVerdict:
     """Judges an answer of chat, generate, embed or embeddings."""
 
-    def __init__(self, operation: str, streaming: bool) -> None:
+    def __init__(self, answer: Answer, streaming: bool) -> None:
         """Begins.
 
         Args:
-            operation: `chat`, `generate`, `embed` or `embeddings`.
+            answer: `CHAT`, `GENERATE`, `EMBED` or `EMBEDDINGS`.
             streaming: whether the answer is NDJSON; else it is one JSON object.
         """
-        self._operation = operation
-        self._generates = operation in _GENERATIONS
+        self._answer = answer
+        self._generates = answer in _GENERATIONS
         self._streaming = streaming
         self._lines = NdjsonLines()
         self._tail = BodyTail()
         self._first_token_at: float | None = None
-        self._last: Answer | None = None
+        self._last: NativeAnswer | None = None
         self._error = False
 
     def feed(self, data: bytes, now: float) -> None:
@@ -113,7 +126,7 @@ class NativeVerdict:
             self._first_token_at = None
         last = self._last
         done = last is not None
-        operation = self._operation
+        loaded = False
         if self._error:
             outcome = "stream_error"
         elif not done and self._generates:
@@ -125,17 +138,17 @@ class NativeVerdict:
             if reason == b'"length"' and not self._error:
                 outcome = "length"
             elif reason in (b'"load"', b'"unload"'):
-                operation = "load"
+                loaded = True
         usage = NO_USAGE if last is None else reported_usage(last, self._generates)
-        if self._operation == "embeddings":
+        if self._answer is Answer.EMBEDDINGS:
             usage = NO_USAGE
-        return Verdict(outcome, operation, usage, done, self._error, self._lines.mid_line, self._first_token_at)
+        return Verdict(outcome, usage, loaded, done, self._error, self._lines.mid_line, self._first_token_at)
 
     def _read(self, line: bytes, now: float) -> None:
         answer = _answer(line)
         if answer is None:
             return
-        if bytes(answer.error) not in _EMPTY:
+        if not is_empty(answer.error):
             self._error = True
         if self._first_token_at is None and self._generates and _has_content(answer):
             self._first_token_at = now
@@ -162,28 +175,23 @@ class ManagementVerdict:
         if self._lines.mid_line:
             self._read(self._lines.rest())
         outcome = "stream_error" if self._error else "success" if self._done else "incomplete"
-        return Verdict(outcome, None, done=self._done, error=self._error, mid_line=self._lines.mid_line)
+        return Verdict(outcome, done=self._done, error=self._error, mid_line=self._lines.mid_line)
 
     def _read(self, line: bytes) -> None:
         answer = _answer(line)
         if answer is not None:
-            self._error = self._error or bytes(answer.error) not in _EMPTY
+            self._error = self._error or not is_empty(answer.error)
             self._done = self._done or bytes(answer.status) == b'"success"'
 
 
-def _answer(text: bytes) -> Answer | None:
-    try:
-        return _read_answer(text)
-    except (ValueError, RecursionError):
-        return None
+def _answer(text: bytes) -> NativeAnswer | None:
+    return read(_read_answer, text)
 
 
-def _has_content(answer: Answer) -> bool:
-    for field in (answer.response, answer.thinking, answer.tool_calls):
-        if bytes(field) not in _EMPTY:
-            return True
-    try:
-        message = _read_message(answer.message)
-    except (ValueError, RecursionError):
-        return False
-    return any(bytes(field) not in _EMPTY for field in (message.content, message.thinking, message.tool_calls))
+def _has_content(answer: NativeAnswer) -> bool:
+    if not (is_empty(answer.response) and is_empty(answer.thinking) and is_empty(answer.tool_calls)):
+        return True
+    message = read(_read_message, answer.message)
+    return message is not None and not (
+        is_empty(message.content) and is_empty(message.thinking) and is_empty(message.tool_calls)
+    )

@@ -6,7 +6,25 @@ success waits for that memory. Only small answers are held whole; of a stream, i
 
 from __future__ import annotations
 
+from ollamamax.relay.answers import Answer
+
 MAX_HELD_BYTES = 65536
+# Within a text each of these would be escaped. The last event of completions is `[DONE]`, but a client knows the end by
+# the reason before it, which comes in the same chunk where Ollama sends it.
+_LAST_EVENTS = {
+    Answer.PROGRESS: b'"success"',
+    Answer.CHAT: b'"done":true',
+    Answer.GENERATE: b'"done":true',
+    Answer.CHAT_COMPLETIONS: b'"finish_reason":"',
+    Answer.COMPLETIONS: b'"finish_reason":"',
+    Answer.RESPONSES: b'"type":"response.completed"',
+    Answer.MESSAGES: b'"type":"message_stop"',
+}
+
+
+def last_event(answer: Answer) -> bytes | None:
+    """What the last event of a stream has in it; None where that is not known."""
+    return _LAST_EVENTS.get(answer)
 
 
 class Withheld:

@@ -52,7 +52,7 @@ class Account:
             outcome=report.outcome,
             status=report.status,
             error_code=report.error_code,
-            operation="load" if report.operation == "load" else self.row.operation,
+            operation="load" if report.loaded else self.row.operation,
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,

@@ -12,6 +12,7 @@ from twisted.web.server import Request
 from ollamamax.errors import RequestRejected
 
 JSON = b"application/json; charset=utf-8"
+PLAIN_JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

@@ -2,7 +2,8 @@
 
 Pure. Ollama's server is written in Go, whose JSON decoder matches keys without regard to case (folding Unicode too) and
 takes the last of two equal keys. A check that reads another key than Ollama does is no check, so a body with two keys
-that fold to the same is refused, at the top and in `options`, and fields are looked up by their folded name.
+that fold to the same is refused, at the top, in `options` and in `stream_options`, and fields are looked up by their
+folded name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ def _key(kind: type, value: object) -> object:
 
 
 _OBJECT = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=_key)
-_NESTED_OBJECTS = ("options",)
+_NESTED_OBJECTS = ("options", "stream_options")
+_TRUE = msgspec.Raw(b"true")
 
 
 @attrs.frozen
@@ -42,10 +44,12 @@ class JsonBody:
     Attributes:
         data: the body as it was received, which is the body that is sent on.
         fields: the raw JSON of each member under its folded name.
+        keys: each member's key as the client spelt it, under its folded name.
     """
 
     data: bytes = attrs.field(repr=False)
     fields: Mapping[str, msgspec.Raw] = attrs.field(repr=False)
+    keys: Mapping[str, str] = attrs.field(repr=False)
 
     def read(self, name: str, kind: type[_T]) -> _T | None:
         """One member, or None where it is absent or null.
@@ -84,6 +88,29 @@ class JsonBody:
         raw = bytes(self.fields.get(name, b"null")).strip()
         return raw in (b"null", b'""') or (raw[:1] == b"[" and not raw[1:-1].strip())
 
+    def asking_for_usage(self) -> JsonBody | None:
+        """This body with `stream_options.include_usage`; every other value stays as it is, byte for byte.
+
+        Returns:
+            None where nothing is to be added: it is there already, or something is that Ollama refuses in its own
+            words.
+        """
+        raw = self.fields.get("stream_options", b"null")
+        if bytes(raw).strip() == b"null":
+            return self.with_member("stream_options", msgspec.Raw(b'{"include_usage":true}'))
+        if bytes(raw).lstrip()[:1] != b"{":
+            return None
+        options = _object(raw)
+        if bytes(options.fields.get("include_usage", b"null")).strip() not in (b"null", b"false"):
+            return None
+        return self.with_member("stream_options", msgspec.Raw(options.with_member("include_usage", _TRUE).data))
+
+    def with_member(self, name: str, value: msgspec.Raw) -> JsonBody:
+        """This body with another value of a member, or with one more; the key stays as the client spelt it."""
+        fields = {**self.fields, name: value}
+        keys = {**self.keys, name: self.keys.get(name, name)}
+        return JsonBody(msgspec.json.encode({keys[folded]: raw for folded, raw in fields.items()}), fields, keys)
+
 
 def parse(data: bytes) -> JsonBody:
     """Reads a body.
@@ -94,15 +121,15 @@ def parse(data: bytes) -> JsonBody:
     """
     if not data.strip():
         raise MissingBody
-    fields = _folded(data)
+    body = _object(data)
     for name in _NESTED_OBJECTS:
-        nested = fields.get(name)
+        nested = body.fields.get(name)
         if nested is not None and bytes(nested).lstrip()[:1] == b"{":
-            _folded(nested)
-    return JsonBody(data, fields)
+            _object(nested)
+    return body
 
 
-def _folded(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+def _object(data: bytes | msgspec.Raw) -> JsonBody:
     try:
         members = _OBJECT.decode(data)
     except UnicodeDecodeError:
@@ -110,9 +137,11 @@ def _folded(data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
     except (msgspec.DecodeError, RecursionError) as error:
         raise InvalidBody(f"invalid JSON: {error}") from None
     fields: dict[str, msgspec.Raw] = {}
+    keys: dict[str, str] = {}
     for key, value in members.items():
         name = key.text.casefold()
         if name in fields:
             raise InvalidBody("invalid JSON: two keys of one object differ in nothing but their case")
         fields[name] = value
-    return fields
+        keys[name] = key.text
+    return JsonBody(bytes(data), fields, keys)

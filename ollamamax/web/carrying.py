@@ -11,7 +11,7 @@ from ollamamax.errors import GatewayError, NodeConnectFailed, NodeTimedOut, Unsu
 from ollamamax.fleet.dispatch import Dispatcher, Lease
 from ollamamax.fleet.routing import Wanted
 from ollamamax.relay.messages import RequestHead, StreamedBody
-from ollamamax.relay.relay import Carriage, Relay, RelayReport, RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, Carriage, Relay, RelayReport, RelayTimeouts
 from ollamamax.settings import Settings
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.web.peers import PeerPolicy
@@ -74,10 +74,9 @@ class Carrier:
         *,
         target: bytes,
         body: bytes | StreamedBody,
+        answer: Answer,
         streaming: bool,
-        terminal: Terminal,
         timeouts: RelayTimeouts,
-        operation: str | None = None,
         before_end: Callable[[], Awaitable[object]] | None = None,
     ) -> RelayReport:
         """Carries one request to the node of a lease and its response back.
@@ -87,10 +86,9 @@ class Carrier:
             lease: a place on a node.
             target: path and query of the request there.
             body: the body that is sent.
-            streaming: whether the answer is a stream of events.
-            terminal: how such a stream ends where it is complete.
+            answer: what the answer is made of.
+            streaming: whether it is a stream of events.
             timeouts: how long each phase may take.
-            operation: what the ledger calls an inference.
             before_end: what has to be done before the client may know that the node has succeeded.
 
         Raises:
@@ -103,9 +101,8 @@ class Carrier:
             address=node.address,
             head=head,
             body=body,
+            answer=answer,
             streaming=streaming,
-            terminal=terminal,
-            operation=operation,
             timeouts=timeouts,
             before_end=before_end,
             extra_headers=(SIMULATED,) if node.simulated else (),

@@ -16,7 +16,8 @@ from ollamamax.store.ledger import Ledger
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.web.answers import listing, page, respond_json, rfc3339
 from ollamamax.web.failures import answers_failures
-from ollamamax.web.inference import CHAT, GENERATE, Inference
+from ollamamax.web.inference import Inference
+from ollamamax.web.operations import CHAT, GENERATE
 from ollamamax.web.site import GatewayRequest
 
 

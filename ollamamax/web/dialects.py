@@ -1,7 +1,8 @@
 """A failure in the words of the API that was called.
 
 The one place that turns a `GatewayError` into a response. Shapes as Ollama's own servers answer: its native API, and
-the ones that are compatible with OpenAI's and Anthropic's; `/api/v1` has a shape of its own.
+the ones that are compatible with OpenAI's and Anthropic's, whose answers but for a 400 name no charset and end a line;
+`/api/v1` has a shape of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +13,20 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from twisted.web.server import Request
 
-from ollamamax.errors import GatewayError
-from ollamamax.web.answers import respond
+from ollamamax.errors import GatewayError, RequestRejected
+from ollamamax.web.answers import JSON, PLAIN_JSON, respond
 
 RETRY_AFTER_SECONDS = 1
+
+_ANTHROPIC_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    529: "overloaded_error",
+}
 
 
 class Dialect(Enum):
@@ -25,6 +36,9 @@ class Dialect(Enum):
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
     CONTROL = "control"
+
+
+_COMPATIBLE = frozenset({Dialect.OPENAI, Dialect.ANTHROPIC})
 
 
 def dialect_of(path: bytes) -> Dialect:
@@ -54,7 +68,9 @@ def encode(error: GatewayError, dialect: Dialect, request_id: str) -> bytes:
             "request_id": request_id,
         }
     elif dialect is Dialect.OPENAI:
-        body = {"error": {"message": message, "type": _openai_type(error), "param": None, "code": error.code}}
+        # What the client did has no code at Ollama; what only a gateway can say has.
+        code = None if isinstance(error, RequestRejected) else error.code
+        body = {"error": {"message": message, "type": _openai_type(error), "param": None, "code": code}}
     else:
         body = {"error": message}
     return msgspec.json.encode(body)
@@ -68,7 +84,10 @@ def answer(request: Request, error: GatewayError, dialect: Dialect, request_id: 
         request.setHeader(b"X-Should-Retry", b"true" if error.retriable else b"false")
     if error.retriable:
         request.setHeader(b"Retry-After", b"%d" % RETRY_AFTER_SECONDS)
-    return respond(request, encode(error, dialect, request_id), status=error.status)
+    body = encode(error, dialect, request_id)
+    if dialect in _COMPATIBLE and error.status != 400:
+        return respond(request, body + b"\n", status=error.status, content_type=PLAIN_JSON)
+    return respond(request, body, status=error.status, content_type=JSON)
 
 
 def _openai_type(error: GatewayError) -> str:
@@ -78,5 +97,4 @@ def _openai_type(error: GatewayError) -> str:
 
 
 def _anthropic_type(error: GatewayError) -> str:
-    kinds = {403: "permission_error", 404: "not_found_error", 413: "request_too_large", 503: "overloaded_error"}
-    return kinds.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+    return _ANTHROPIC_TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")

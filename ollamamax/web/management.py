@@ -11,7 +11,7 @@ from ollamamax.errors import ModelRequired
 from ollamamax.fleet.routing import Wanted
 from ollamamax.names import normalized
 from ollamamax.relay.messages import StreamedBody
-from ollamamax.relay.relay import RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, RelayTimeouts
 from ollamamax.web.bodies import parse
 from ollamamax.web.carrying import Carrier, check_acceptable, whole_body
 from ollamamax.web.site import GatewayRequest
@@ -91,8 +91,8 @@ class Management:
                 lease,
                 target=request.uri,
                 body=body,
+                answer=Answer.PROGRESS if streaming else Answer.OPAQUE,
                 streaming=streaming,
-                terminal=Terminal.MANAGEMENT if streaming else Terminal.NONE,
                 timeouts=timeouts,
                 before_end=(lambda: self._carrier.refresh(node)) if changes else None,
             )

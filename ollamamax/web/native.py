@@ -9,8 +9,9 @@ from ollamamax.errors import ForbiddenRequest, Unavailable
 from ollamamax.fleet.nodes import Fleet
 from ollamamax.web.answers import TEXT, respond, respond_json
 from ollamamax.web.failures import answers_failures
-from ollamamax.web.inference import CHAT, EMBED, EMBEDDINGS, GENERATE, Inference
+from ollamamax.web.inference import Inference
 from ollamamax.web.management import Management
+from ollamamax.web.operations import CHAT, EMBED, EMBEDDINGS, GENERATE
 from ollamamax.web.site import GatewayRequest
 
 

@@ -11,15 +11,17 @@ from twisted.python.failure import Failure
 from twisted.web.http import parse_qs
 from twisted.web.server import Request
 
+from ollamamax.errors import BodyMemoryExhausted, BodyTooLarge, GatewayError, InternalError
+from ollamamax.web.dialects import Dialect, answer, dialect_of
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twisted.internet.defer import Deferred
 
-    from ollamamax.errors import GatewayError
     from ollamamax.web.channel import GatewayChannel
     from ollamamax.web.heads import Head
     from ollamamax.web.incoming import IncomingBody
-
-_FAILED = b'{"error":"internal server error"}'
 
 
 class GatewayRequest(Request):
@@ -30,7 +32,8 @@ class GatewayRequest(Request):
     that is seen). The access log hears of each end, once.
 
     Attributes:
-        request_id: a UUID of the gateway's own, sent with every answer as `X-Request-Id`.
+        request_id: a UUID of the gateway's own, sent with every answer as `X-Request-Id`, on Anthropic's routes as
+            `Request-Id` too, where its clients look for it.
         received_at: when the head was complete, in seconds of the site's clock.
         body_at: when the last byte of the body had arrived; `received_at` until then, and without a body.
         refusal: why the request must not be served as it stands; it is rendered all the same, to be answered and
@@ -91,6 +94,32 @@ class GatewayRequest(Request):
         self.content.write(data)
         return True
 
+    def replace_body(self, pieces: Iterable[bytes], max_bytes: int) -> None:
+        """Puts another body in the place of this one, which is kept until then.
+
+        Args:
+            pieces: of the new body; no more of them are taken than fit.
+            max_bytes: how long it may be.
+
+        Raises:
+            BodyTooLarge: it is longer.
+            BodyMemoryExhausted: the memory for bodies is.
+        """
+        content, held = BytesIO(), 0
+        try:
+            for piece in pieces:
+                if held + len(piece) > max_bytes:
+                    raise BodyTooLarge
+                if not self._memory.take(len(piece)):
+                    raise BodyMemoryExhausted
+                held += len(piece)
+                content.write(piece)
+        except GatewayError:
+            self._memory.give_back(held)
+            raise
+        self.forget_body()
+        self.content, self._held_bytes = content, held
+
     # From the head to the resource.
 
     def begin(self, head: Head, now: float) -> None:
@@ -132,10 +161,7 @@ class GatewayRequest(Request):
         if self.startedWriting:
             self.break_off()
         elif not self.finished and not self._disconnected:
-            self.setResponseCode(500)
-            self.setHeader(b"Content-Type", b"application/json; charset=utf-8")
-            self.setHeader(b"Content-Length", b"%d" % len(_FAILED))
-            self.write(_FAILED)
+            self.write(answer(self, InternalError(), dialect_of(self.path), self.request_id))
             self.finish()
         return reason
 
@@ -200,6 +226,9 @@ class GatewayRequest(Request):
 
     def _seal_head(self, channel: GatewayChannel) -> None:
         headers = self.responseHeaders
-        headers.setRawHeaders(b"X-Request-Id", [self.request_id.encode("ascii")])
+        identifier = self.request_id.encode("ascii")
+        headers.setRawHeaders(b"X-Request-Id", [identifier])
+        if dialect_of(self.path) is Dialect.ANTHROPIC:
+            headers.setRawHeaders(b"Request-Id", [identifier])
         if channel.closes_after(headers.getRawHeaders(b"Connection", ())):
             headers.setRawHeaders(b"Connection", [b"close"])

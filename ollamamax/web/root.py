@@ -13,10 +13,12 @@ from ollamamax.web.dialects import answer, dialect_of
 from ollamamax.web.site import GatewayRequest
 
 if TYPE_CHECKING:
+    from ollamamax.web.compatible import CompatibleRoutes
     from ollamamax.web.control import ControlRoutes
     from ollamamax.web.native import NativeRoutes
 
 _CONTROL = b"/api/v1/"
+_COMPATIBLE = b"/v1/"
 
 
 class RootResource(Resource):
@@ -24,6 +26,7 @@ class RootResource(Resource):
 
     Args:
         native: the routes at the root.
+        compatible: the routes under /v1.
         control: the routes under /api/v1.
         metrics: `/metrics`.
         statistics: `/metrics.json`.
@@ -32,11 +35,18 @@ class RootResource(Resource):
     isLeaf = True
 
     def __init__(
-        self, *, native: NativeRoutes, control: ControlRoutes, metrics: IResource, statistics: IResource
+        self,
+        *,
+        native: NativeRoutes,
+        compatible: CompatibleRoutes,
+        control: ControlRoutes,
+        metrics: IResource,
+        statistics: IResource,
     ) -> None:
         super().__init__()
         self._plain: dict[bytes, IResource] = {b"/metrics": metrics, b"/metrics.json": statistics}
         self._native: KleinResource = native.app.resource()
+        self._compatible: KleinResource = compatible.app.resource()
         self._control: KleinResource = control.app.resource()
 
     def render(self, request: Request) -> bytes | int:
@@ -46,10 +56,14 @@ class RootResource(Resource):
         if target is None and not _is_plain(path):
             return _unknown(request)
         if target is None:
-            app = self._control if path.startswith(_CONTROL) else self._native
-            target = getChildForRequest(app, request)
+            target = getChildForRequest(self._app(path), request)
         rendered: bytes | int = target.render(request)
         return rendered
+
+    def _app(self, path: bytes) -> KleinResource:
+        if path.startswith(_CONTROL):
+            return self._control
+        return self._compatible if path.startswith(_COMPATIBLE) else self._native
 
 
 def _is_plain(path: bytes) -> bool:

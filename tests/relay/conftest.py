@@ -21,7 +21,7 @@ from zope.interface import implementer
 
 from ollamamax.address import NodeAddress
 from ollamamax.relay.client import BodyReceiver, NodeClient, RequestHead, ResponseHead
-from ollamamax.relay.relay import Carriage, Relay, RelayReport, RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, Carriage, Relay, RelayReport, RelayTimeouts
 
 ADDRESS = NodeAddress("http", "127.0.0.1", 11434)
 RECORDINGS = Path(__file__).parent.parent / "recordings"
@@ -192,14 +192,16 @@ class Setting:
     def carry(
         self,
         *,
-        terminal: Terminal = Terminal.INFERENCE,
-        operation: str | None = "chat",
+        answer: Answer = Answer.CHAT,
+        streaming: bool = True,
         timeouts: RelayTimeouts | None = None,
         head: RequestHead | None = None,
         body: bytes | ArrivingBody = b'{"model":"tiny"}',
         extra: tuple[tuple[bytes, bytes], ...] = (),
         request: bytes | None = None,
         before_end: Callable[[], Awaitable[object]] | None = None,
+        usage_added: bool = False,
+        may_move: Callable[[], bool] | None = None,
     ) -> None:
         """Carries one request to the node."""
         self.request = self.browser.send() if request is None else self.browser.send(request)
@@ -207,12 +209,13 @@ class Setting:
             address=ADDRESS,
             head=RequestHead(b"POST", b"/api/chat", ()) if head is None else head,
             body=body,
-            streaming=terminal is not Terminal.NONE,
-            terminal=terminal,
-            operation=operation,
+            answer=answer,
+            streaming=streaming,
             timeouts=RelayTimeouts(connect=2.0) if timeouts is None else timeouts,
             extra_headers=extra,
             before_end=before_end,
+            usage_added=usage_added,
+            may_move=may_move,
         )
         self.carried = self.relay.carry(self.request, carriage)
         self.carried.addCallbacks(self.reports.append, lambda failure: self.errors.append(failure.value))

@@ -250,6 +250,7 @@ def test_broken_off(send: Any, nodes: Any, make_listener: Any, raw: bytes, error
             nodes.wires[-1].deliver(raw)
         nodes.wires[-1].lose(reset=reset)
         assert [type(each) for each in listener.failures] == [error]
+        assert [each.unanswered for each in listener.failures if isinstance(each, NodeClosedEarly)] in ([], [not raw])
         assert listener.finished == 0
 
 

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from ollamamax.errors import (
     GatewayError,
     InternalError,
+    NodeBusy,
     NodeClosedEarly,
     NodeConnectFailed,
     NodeProtocolError,
@@ -19,7 +20,7 @@ from ollamamax.errors import (
     ShuttingDown,
 )
 from ollamamax.relay.client import RequestHead
-from ollamamax.relay.relay import RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, RelayTimeouts
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
 TOKEN = b'{"message":{"content":"a"},"done":false}\n'
@@ -94,6 +95,43 @@ def test_a_client_closed_before(setting: Any) -> None:
     setting.carry()
     assert isinstance(setting.error, ShuttingDown)
     assert len(setting.relay) == 0
+
+
+# A node that is busy.
+
+BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+@pytest.mark.parametrize("read", [BUSY, BUSY[:-2], BUSY.replace(b"Content-Length: 2", b"X: y")])
+def test_a_busy_node_hands_the_request_on(setting: Any, read: bytes) -> None:
+    """Where the request could go elsewhere, a 503 is a failure; nothing has reached the client, the node is left."""
+    setting.carry(may_move=lambda: True, timeouts=RelayTimeouts(2.0, first_byte=5.0))
+    setting.wire.deliver(read)
+    assert isinstance(setting.error, NodeBusy)
+    assert setting.error.public_message == "server busy, please try again.  maximum pending requests exceeded"
+    assert setting.browser.received == b""
+    assert setting.wire.aborted
+    assert not setting.ticking
+    assert len(setting.relay) == 0
+    setting.carry()
+    setting.wire.deliver(STREAM + chunk(FINAL) + END)
+    assert [report.outcome for report in setting.reports] == ["success"]
+
+
+def test_a_busy_node_without_another(setting: Any) -> None:
+    """Its 503 is the answer."""
+    setting.carry(may_move=lambda: False)
+    setting.wire.deliver(BUSY)
+    assert setting.browser.received.endswith(b"\r\n\r\n{}")
+    assert (setting.report.status, setting.report.outcome) == (503, "unavailable")
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 502])
+def test_only_a_busy_node_is_asked_about(setting: Any, status: int) -> None:
+    """Any other answer is one."""
+    setting.carry(may_move=lambda: pytest.fail("asked"))
+    setting.wire.deliver(b"HTTP/1.1 %d X\r\nContent-Length: 15\r\n\r\n" % status + b'{"done": true}\n')
+    assert setting.report.status == status
 
 
 # The client goes away.
@@ -188,11 +226,11 @@ def test_two_hundred_megabytes_to_a_client_that_stalls(setting: Any) -> None:
 
 def test_small_answers_need_no_backpressure(setting: Any) -> None:
     """An answer that fits in a buffer registers no producer; a large one does."""
-    setting.carry(terminal=Terminal.NONE)
+    setting.carry(streaming=False)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{}")
     assert setting.request.producer is None
     setting.wire.deliver(b"  ")
-    setting.carry(terminal=Terminal.NONE)
+    setting.carry(streaming=False)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{}")
     assert setting.request.producer is not None
     setting.cancel()
@@ -204,12 +242,33 @@ def test_small_answers_need_no_backpressure(setting: Any) -> None:
 def test_a_blob(setting: Any, arriving_body: Any) -> None:
     """A blob streams to the node, and its answer back."""
     body = arriving_body(3)
-    setting.carry(terminal=Terminal.NONE, operation=None, body=body)
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
     body.receiver.body_data(b"abc")
     body.receiver.body_complete()
     setting.wire.deliver(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
     assert setting.wire.value().endswith(b"\r\n\r\nabc")
     assert setting.browser.head.startswith(b"HTTP/1.1 201 Created")
+    assert setting.report.outcome == "success"
+
+
+@pytest.mark.parametrize("how", ["refused", "timeout"])
+def test_a_streamed_body_survives_a_failed_connect(setting: Any, arriving_body: Any, how: str) -> None:
+    """Nobody has asked for it, or given it up: it goes to another node."""
+    body = arriving_body(3)
+    setting.nodes.accepting = False
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
+    if how == "refused":
+        setting.nodes.refuse()
+    else:
+        setting.clock.advance(2)
+    assert isinstance(setting.errors.pop(), NodeConnectFailed if how == "refused" else NodeTimedOut)
+    assert (body.receiver, body.abandoned) == (None, 0)
+    setting.nodes.accepting = True
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
+    body.receiver.body_data(b"abc")
+    body.receiver.body_complete()
+    setting.wire.deliver(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+    assert setting.wire.value().endswith(b"\r\n\r\nabc")
     assert setting.report.outcome == "success"
 
 
@@ -220,7 +279,7 @@ def test_a_blob_that_breaks_off(setting: Any, arriving_body: Any, own: bool) -> 
     from twisted.python.failure import Failure
 
     body = arriving_body(3)
-    setting.carry(terminal=Terminal.NONE, operation=None, body=body)
+    setting.carry(answer=Answer.OPAQUE, streaming=False, body=body)
     body.receiver.body_failed(Failure(RequestTimedOut() if own else ConnectionLost()))
     assert setting.wire.aborted
     if own:
@@ -232,7 +291,7 @@ def test_a_blob_that_breaks_off(setting: Any, arriving_body: Any, own: bool) -> 
 # What has to be done before the client knows.
 
 
-def held(setting: Any, terminal: Terminal) -> tuple[list[str], Deferred[None]]:
+def held(setting: Any, answer: Answer) -> tuple[list[str], Deferred[None]]:
     """Carries a request with something to be done before its end; what was done, and its end."""
     done: list[str] = []
     ready: Deferred[None] = Deferred()
@@ -241,15 +300,15 @@ def held(setting: Any, terminal: Terminal) -> tuple[list[str], Deferred[None]]:
         done.append("begun")
         await ready
 
-    operation = "chat" if terminal is Terminal.INFERENCE else None
-    setting.carry(terminal=terminal, operation=operation, before_end=act, timeouts=RelayTimeouts(2.0, idle=5.0))
+    timeouts = RelayTimeouts(2.0, idle=5.0)
+    setting.carry(answer=answer, streaming=answer is not Answer.OPAQUE, before_end=act, timeouts=timeouts)
     return done, ready
 
 
 @pytest.mark.parametrize("body", [b"", b'{"status":"success"}'])
 def test_a_change_is_done_before_it_is_told(setting: Any, body: bytes) -> None:
     """The answer to a change waits until what has to follow it is done; the node's time limits do not run meanwhile."""
-    done, ready = held(setting, Terminal.NONE)
+    done, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     setting.clock.advance(100)
     assert (done, setting.browser.received, setting.reports) == (["begun"], b"", [])
@@ -260,7 +319,7 @@ def test_a_change_is_done_before_it_is_told(setting: Any, body: bytes) -> None:
 
 def test_a_generation_is_told_at_once(setting: Any) -> None:
     """Of a generation only its last event waits."""
-    _, ready = held(setting, Terminal.INFERENCE)
+    _, ready = held(setting, Answer.CHAT)
     setting.wire.deliver(STREAM + chunk(TOKEN) + chunk(FINAL) + END)
     assert setting.browser.chunks == [TOKEN]
     ready.callback(None)
@@ -270,7 +329,7 @@ def test_a_generation_is_told_at_once(setting: Any) -> None:
 
 def test_progress_is_told_at_once(setting: Any) -> None:
     """Of a progress stream only what begins with the word of success waits."""
-    _, ready = held(setting, Terminal.MANAGEMENT)
+    _, ready = held(setting, Answer.PROGRESS)
     pulling, success = b'{"status":"pulling"}\n', b'{"status":"success"}\n'
     setting.wire.deliver(STREAM + chunk(pulling) + chunk(success))
     assert setting.browser.chunks == [pulling]
@@ -283,7 +342,7 @@ def test_progress_is_told_at_once(setting: Any) -> None:
 
 def test_what_fails_before_the_end_is_logged(setting: Any, flush_logged_errors: Any) -> None:
     """The change was made, whatever became of what follows it."""
-    _, ready = held(setting, Terminal.NONE)
+    _, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     ready.errback(KeyError("mine"))
     assert setting.report.outcome == "success"
@@ -292,14 +351,14 @@ def test_what_fails_before_the_end_is_logged(setting: Any, flush_logged_errors: 
 
 def test_failures_wait_for_nothing(setting: Any) -> None:
     """A change that was refused is answered at once."""
-    done, _ = held(setting, Terminal.NONE)
+    done, _ = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}")
     assert (done, setting.report.outcome) == ([], "client_error")
 
 
 def test_the_client_leaves_before_it_is_told(setting: Any) -> None:
     """Who leaves while the change is being followed up has left."""
-    _, ready = held(setting, Terminal.NONE)
+    _, ready = held(setting, Answer.OPAQUE)
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     setting.cancel()
     ready.callback(None)
@@ -309,7 +368,7 @@ def test_the_client_leaves_before_it_is_told(setting: Any) -> None:
 
 def test_a_held_stream_that_breaks_off(setting: Any) -> None:
     """A node that breaks off while nothing was told yet has failed, even after its word of success."""
-    done, _ = held(setting, Terminal.MANAGEMENT)
+    done, _ = held(setting, Answer.PROGRESS)
     setting.wire.deliver(STREAM + chunk(b'{"status":"success"}\n'))
     setting.wire.lose()
     assert isinstance(setting.error, NodeTruncated)

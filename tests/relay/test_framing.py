@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from relay.bodies import split_at
 
 from ollamamax.relay.framing import NdjsonLines
-
-
-def split_at(data: bytes, cuts: list[int]) -> list[bytes]:
-    """Pieces of `data` cut at the given places."""
-    places = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    return [data[a:b] for a, b in pairwise(places)]
 
 
 @given(

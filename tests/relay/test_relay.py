@@ -12,7 +12,7 @@ from ollamamax.errors import (
     ShuttingDown,
 )
 from ollamamax.relay.client import RequestHead
-from ollamamax.relay.relay import RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, RelayTimeouts
 from ollamamax.relay.verdict import NO_USAGE
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -44,7 +44,7 @@ def test_a_stream_chunk_by_chunk(setting: Any) -> None:
     setting.wire.deliver(END)
     assert setting.browser.chunks == [TOKEN] * 3 + [FINAL, b""]
     report = setting.report
-    assert (report.outcome, report.status, report.error_code, report.operation) == ("success", 200, None, "chat")
+    assert (report.outcome, report.status, report.error_code, report.loaded) == ("success", 200, None, False)
     assert (report.started_at, report.head_at, report.first_token_at, report.finished_at) == (10, 11, 11, 13)
     assert report.bytes_out == len(TOKEN) * 3 + len(FINAL)
     assert (report.usage.output_tokens, report.usage.total_seconds) == (3, 2.0)
@@ -215,16 +215,16 @@ def test_what_happens_after_the_terminal_does_not_matter(setting: Any, how: str)
 )
 def test_management_streams(setting: Any, last: bytes, outcome: str) -> None:
     """A pull ends in success or an error line, both cleanly."""
-    setting.carry(terminal=Terminal.MANAGEMENT, operation=None)
+    setting.carry(answer=Answer.PROGRESS)
     setting.wire.deliver(STREAM + chunk(b'{"status":"pulling"}\n') + chunk(last) + END)
     assert setting.browser.chunks == [b'{"status":"pulling"}\n', last, b""]
-    assert (setting.report.outcome, setting.report.operation) == (outcome, None)
+    assert setting.report.outcome == outcome
     assert not setting.browser.closing
 
 
 def test_a_management_stream_cut_short(setting: Any) -> None:
     """A pull that breaks off is damaged like any stream."""
-    setting.carry(terminal=Terminal.MANAGEMENT, operation=None)
+    setting.carry(answer=Answer.PROGRESS)
     setting.wire.deliver(STREAM + chunk(b'{"status":"pulling"}\n'))
     setting.wire.lose()
     assert setting.browser.chunks == [b'{"status":"pulling"}\n', CUT]
@@ -239,12 +239,12 @@ def test_a_load(setting: Any, recorded: dict[tuple[str, str], Any], name: str) -
     raw = recorded["0.33", name].raw
     setting.wire.deliver(raw)
     assert setting.browser.received.partition(b"\r\n\r\n")[2] == raw.partition(b"\r\n\r\n")[2]
-    assert (setting.report.outcome, setting.report.operation) == ("success", "load")
+    assert (setting.report.outcome, setting.report.loaded) == ("success", True)
 
 
 def test_an_answer_without_a_type_gets_none(setting: Any, recorded: dict[tuple[str, str], Any]) -> None:
     """Nothing is added to an answer's type, and an empty body stays empty."""
-    setting.carry(terminal=Terminal.NONE, operation=None)
+    setting.carry(answer=Answer.OPAQUE, streaming=False)
     setting.wire.deliver(recorded["0.33", "copy"].raw)
     assert b"content-type" not in setting.browser.head.lower()
     assert b"Content-Length: 0" in setting.browser.head
@@ -282,7 +282,7 @@ def test_a_busy_node(setting: Any) -> None:
 @pytest.mark.parametrize("how", ["fin", "reset", "whole"])
 def test_a_whole_answer_cut_short(setting: Any, how: str) -> None:
     """A whole answer that breaks off ends short of its length, with nothing appended."""
-    setting.carry(terminal=Terminal.NONE, timeouts=RelayTimeouts(2.0, whole=9.0))
+    setting.carry(streaming=False, timeouts=RelayTimeouts(2.0, whole=9.0))
     setting.wire.deliver(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}")
     if how == "whole":
         setting.clock.advance(9)
@@ -297,8 +297,8 @@ def test_a_whole_answer_cut_short(setting: Any, how: str) -> None:
 def test_responses_to_head(setting: Any) -> None:
     """A HEAD's answer has the length of the body that is not sent."""
     setting.carry(
-        terminal=Terminal.NONE,
-        operation=None,
+        answer=Answer.OPAQUE,
+        streaming=False,
         head=RequestHead(b"HEAD", b"/", ()),
         body=b"",
         request=b"HEAD / HTTP/1.1\r\nHost: g\r\n\r\n",

@@ -22,7 +22,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from ollamamax.address import NodeAddress
 from ollamamax.errors import NodeClosedEarly, NodeConnectFailed, NodeTimedOut
 from ollamamax.relay.client import NodeClient, RequestHead
-from ollamamax.relay.relay import Carriage, Relay, RelayReport, RelayTimeouts, Terminal
+from ollamamax.relay.relay import Answer, Carriage, Relay, RelayReport, RelayTimeouts
 
 reactor: Any = _reactor
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -282,7 +282,7 @@ class Gateway(Resource):
         self.errors: list[Failure] = []
 
     def render(self, request: Request) -> int:
-        carriage = Carriage(self._address, GET, b"", True, Terminal.INFERENCE, "chat", RelayTimeouts(5.0, idle=60.0))
+        carriage = Carriage(self._address, GET, b"", Answer.CHAT, True, RelayTimeouts(5.0, idle=60.0))
         carried = self._relay.carry(request, carriage)
         request.notifyFinish().addErrback(lambda _: carried.cancel())
         carried.addCallbacks(self.reports.append, self.errors.append)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ollamamax.relay.usage import NO_USAGE, Answer, Usage, reported_usage
+from ollamamax.relay.usage import NO_USAGE, NativeAnswer, Usage, reported_usage, token_usage
 
 DAY = 86400 * 10**9
 MEASURED = b"""{"done": true, "total_duration": 4000000000, "load_duration": 500000000, "prompt_eval_count": 7,
@@ -16,7 +16,7 @@ MEASURED = b"""{"done": true, "total_duration": 4000000000, "load_duration": 500
 
 def usage(report: bytes, *, generates: bool = True) -> Usage:
     """The usage in a JSON object."""
-    return reported_usage(msgspec.json.decode(report, type=Answer), generates)
+    return reported_usage(msgspec.json.decode(report, type=NativeAnswer), generates)
 
 
 def test_every_number_has_its_place() -> None:
@@ -97,7 +97,7 @@ _NUMBERS = st.integers() | st.floats() | st.text(max_size=4) | st.none() | st.li
 
 @given(
     st.dictionaries(
-        st.sampled_from(sorted(Answer.__struct_fields__)),
+        st.sampled_from(sorted(NativeAnswer.__struct_fields__)),
         _NUMBERS,
     ),
     st.booleans(),
@@ -109,3 +109,30 @@ def test_whatever_is_reported_does_no_harm(members: dict[str, object], generates
         assert tokens is None or 0 <= tokens <= 10**9
     for seconds in (told.total_seconds, told.load_seconds, told.prompt_seconds, told.output_seconds):
         assert seconds is None or 0 <= seconds <= 30 * 86400
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        (b'{"prompt_tokens":4,"completion_tokens":6,"total_tokens":10}', Usage(4, 6)),
+        (b'{"prompt_tokens":4,"total_tokens":4}', Usage(4)),
+        (b'{"prompt_tokens":4,"prompt_tokens_details":{"cached_tokens":3}}', Usage(4, None, 3)),
+        (b'{"input_tokens":4,"output_tokens":6}', Usage(4, 6)),
+        (b'{"input_tokens":4,"input_tokens_details":{"cached_tokens":3},"output_tokens":0}', Usage(4, 0, 3)),
+        (b'{"prompt_tokens":0,"completion_tokens":0}', Usage(0, 0)),
+        (b'{"prompt_tokens":-1,"completion_tokens":1.5}', NO_USAGE),
+        (b'{"prompt_tokens":"4","completion_tokens":6}', Usage(None, 6)),
+        (b'{"prompt_tokens":' + b"9" * 5000 + b',"completion_tokens":6}', Usage(None, 6)),
+        (b'{"prompt_tokens":1000000001,"completion_tokens":1e3}', NO_USAGE),
+        (b'{"input_tokens":true,"output_tokens":null,"input_tokens_details":7}', NO_USAGE),
+        (b'{"input_tokens":4,"input_tokens_details":{"cached_tokens":"3"}}', Usage(4)),
+        (b'{"type":"duration","seconds":9}', NO_USAGE),
+        (b"[4]", NO_USAGE),
+        (b"null", NO_USAGE),
+        (b"", NO_USAGE),
+    ],
+    ids=range(16),
+)
+def test_tokens(member: bytes, expected: Usage) -> None:
+    """Counts in the words of OpenAI's and Anthropic's APIs; what cannot be one is none and hides nothing else."""
+    assert token_usage(msgspec.Raw(member)) == expected

@@ -8,83 +8,79 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relay.bodies import Body, selectable
 
-from ollamamax.relay.responses import ResponseParser
+from ollamamax.relay.answers import Answer
 from ollamamax.relay.verdict import NO_USAGE, ManagementVerdict, NativeVerdict, Usage, Verdict
 
-# By hand, from the recordings: operation, streaming, outcome, operation found, (input, output), index of the first read
-# of the body with content (None: no first token), seconds (total, load, prompt, output) in nanoseconds.
+# By hand, from the recordings: answer, streaming, outcome, whether it only loaded, (input, output), index of the first
+# read of the body with content (None: no first token), seconds (total, load, prompt, output) in nanoseconds.
 TABLE: dict[tuple[str, str], tuple[Any, ...]] = {
     ("0.33", "generate-stream"): (
-        "generate",
+        Answer.GENERATE,
         True,
         "success",
-        "generate",
+        False,
         (4, 6),
         0,
         (555774979, 515195311, 5431343, 31062403),
     ),
     ("0.33", "generate-whole"): (
-        "generate",
+        Answer.GENERATE,
         False,
         "success",
-        "generate",
+        False,
         (4, 6),
         None,
         (41375510, 1501399, 6756070, 30743965),
     ),
     ("0.33", "generate-raw-stop"): (
-        "generate",
+        Answer.GENERATE,
         False,
         "success",
-        "generate",
+        False,
         (3, 3),
         None,
         (25737377, 2095300, 5517702, 15860823),
     ),
-    ("0.33", "generate-load"): ("generate", True, "success", "load", (None, None), None, None),
-    ("0.33", "generate-unload"): ("generate", True, "success", "load", (None, None), None, None),
-    ("0.33", "chat-load"): ("chat", True, "success", "load", (None, None), None, None),
-    ("0.33", "chat-stream"): ("chat", True, "success", "chat", (4, 6), 0, (41880079, 1691121, 5503050, 30431475)),
-    ("0.33", "chat-whole"): ("chat", False, "success", "chat", (4, 6), None, (41422039, 1835275, 5624777, 30355271)),
+    ("0.33", "generate-load"): (Answer.GENERATE, True, "success", True, (None, None), None, None),
+    ("0.33", "generate-unload"): (Answer.GENERATE, True, "success", True, (None, None), None, None),
+    ("0.33", "chat-load"): (Answer.CHAT, True, "success", True, (None, None), None, None),
+    ("0.33", "chat-stream"): (Answer.CHAT, True, "success", False, (4, 6), 0, (41880079, 1691121, 5503050, 30431475)),
+    ("0.33", "chat-whole"): (
+        Answer.CHAT,
+        False,
+        "success",
+        False,
+        (4, 6),
+        None,
+        (41422039, 1835275, 5624777, 30355271),
+    ),
     ("0.33", "chat-think-stream"): (
-        "chat",
+        Answer.CHAT,
         True,
         "success",
-        "chat",
+        False,
         (4, 11),
         0,
         (833032259, 766078924, 5681425, 55949047),
     ),
-    ("0.33", "chat-tools-stream"): ("chat", True, "success", "chat", (4, 4), 0, (33467078, 1711821, 5570489, 20538084)),
-    ("0.33", "chat-cut-mid-stream"): ("chat", True, "stream_error", "chat", (None, None), 0, None),
-    ("0.33", "generate-cut-mid-stream"): ("generate", True, "stream_error", "generate", (None, None), 0, None),
-    ("0.33", "chat-engine-dies-mid-stream"): ("chat", True, "stream_error", "chat", (None, None), 0, None),
-    ("0.24", "chat-stream"): ("chat", True, "length", "chat", (18, 6), 0, (24909232, 4959788, 11244494, 7305615)),
-    ("0.33", "embed-empty"): ("embed", False, "success", "embed", (None, None), None, None),
-    ("0.33", "embeddings"): ("embeddings", False, "success", "embeddings", (None, None), None, None),
+    ("0.33", "chat-tools-stream"): (
+        Answer.CHAT,
+        True,
+        "success",
+        False,
+        (4, 4),
+        0,
+        (33467078, 1711821, 5570489, 20538084),
+    ),
+    ("0.33", "chat-cut-mid-stream"): (Answer.CHAT, True, "stream_error", False, (None, None), 0, None),
+    ("0.33", "generate-cut-mid-stream"): (Answer.GENERATE, True, "stream_error", False, (None, None), 0, None),
+    ("0.33", "chat-engine-dies-mid-stream"): (Answer.CHAT, True, "stream_error", False, (None, None), 0, None),
+    ("0.24", "chat-stream"): (Answer.CHAT, True, "length", False, (18, 6), 0, (24909232, 4959788, 11244494, 7305615)),
+    ("0.33", "embed-empty"): (Answer.EMBED, False, "success", False, (None, None), None, None),
+    ("0.33", "embeddings"): (Answer.EMBEDDINGS, False, "success", False, (None, None), None, None),
 }
-
-
-class Body:
-    """The body of a recorded response, and its pieces as the parser gave them."""
-
-    def __init__(self, raw: bytes) -> None:
-        self.pieces: list[bytes] = []
-        parser = ResponseParser(self, head_request=False)
-        parser.feed(raw)
-        assert parser.complete
-
-    def response_started(self, head: object) -> None:
-        """Not looked at."""
-
-    def response_data(self, data: bytes) -> None:
-        self.pieces.append(data)
-
-
-def selectable(text: bytes) -> str:
-    """A test's name that pytest finds again when it is asked for it: one of a function's making holds no backslash."""
-    return ascii(text[:24])[2:-1].replace("\\", "/")
 
 
 def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Verdict:
@@ -97,9 +93,9 @@ def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Ver
 @pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key[1]}-{key[0]}")
 def test_recorded_answers(key: tuple[str, str], recorded: dict[tuple[str, str], Any]) -> None:
     """Every recorded inference answer means what a person reads in it."""
-    operation, streaming, outcome, found, (input_tokens, output_tokens), first, phases = TABLE[key]
-    verdict = judged(NativeVerdict(operation, streaming), Body(recorded[key].raw).pieces)
-    assert (verdict.outcome, verdict.operation) == (outcome, found)
+    answer, streaming, outcome, loaded, (input_tokens, output_tokens), first, phases = TABLE[key]
+    verdict = judged(NativeVerdict(answer, streaming), Body(recorded[key].raw).pieces)
+    assert (verdict.outcome, verdict.loaded) == (outcome, loaded)
     assert (verdict.usage.input_tokens, verdict.usage.output_tokens) == (input_tokens, output_tokens)
     assert verdict.first_token_at == (None if first is None else float(first))
     seconds = (None,) * 4 if phases is None else tuple(value / 1e9 for value in phases)
@@ -114,15 +110,15 @@ def test_any_split_means_the_same(
     key: tuple[str, str], recorded: dict[tuple[str, str], Any], data: st.DataObject
 ) -> None:
     """The verdict does not depend on how an answer was cut on its way."""
-    operation, streaming = TABLE[key][:2]
+    answer, streaming = TABLE[key][:2]
     body = b"".join(Body(recorded[key].raw).pieces)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=30)))
     places = [0, *cuts, len(body)]
     pieces = [body[a:b] for a, b in pairwise(places)]
-    whole = judged(NativeVerdict(operation, streaming), [body])
-    cut = judged(NativeVerdict(operation, streaming), pieces)
-    assert (cut.outcome, cut.usage, cut.done, cut.error, cut.operation) == (
-        whole.outcome, whole.usage, whole.done, whole.error, whole.operation)  # fmt: skip
+    whole = judged(NativeVerdict(answer, streaming), [body])
+    cut = judged(NativeVerdict(answer, streaming), pieces)
+    assert (cut.outcome, cut.usage, cut.done, cut.error, cut.loaded) == (
+        whole.outcome, whole.usage, whole.done, whole.error, whole.loaded)  # fmt: skip
     assert (cut.first_token_at is None) == (whole.first_token_at is None)
 
 
@@ -130,7 +126,7 @@ def test_any_split_means_the_same(
 def test_embeddings_usage(version: str, name: str, tokens: int, recorded: dict[tuple[str, str], Any]) -> None:
     """An embed answer tells its input; there is no output to tell."""
     body = b"".join(Body(recorded[version, name].raw).pieces)
-    usage = judged(NativeVerdict("embed", False), [body]).usage
+    usage = judged(NativeVerdict(Answer.EMBED, False), [body]).usage
     assert usage.input_tokens is not None
     assert usage.output_tokens is None
     assert usage.output_seconds is None
@@ -160,7 +156,7 @@ def test_recorded_management(name: str, outcome: str, recorded: dict[tuple[str, 
 
 def final(fields: bytes) -> Usage:
     """The usage of a final line with these members."""
-    return judged(NativeVerdict("chat", True), [b'{"done":true' + fields + b"}\n"]).usage
+    return judged(NativeVerdict(Answer.CHAT, True), [b'{"done":true' + fields + b"}\n"]).usage
 
 
 @pytest.mark.parametrize(
@@ -208,7 +204,7 @@ def test_numbers_left_out() -> None:
 )
 def test_no_terminal(line: bytes) -> None:
     """Whatever only looks like a terminal or an error is none, and broken lines raise nothing."""
-    verdict = judged(NativeVerdict("chat", True), [line + b"\n"])
+    verdict = judged(NativeVerdict(Answer.CHAT, True), [line + b"\n"])
     assert (verdict.outcome, verdict.done, verdict.error) == ("incomplete", False, False)
 
 
@@ -230,9 +226,9 @@ def test_no_terminal(line: bytes) -> None:
 def test_spellings_of_terminals(line: bytes, outcome: str) -> None:
     """A terminal and an error are found however JSON allows to write them, first token seen or not."""
     content = b'{"message":{"content":"a"},"done":false}\n'
-    assert judged(NativeVerdict("chat", True), [line + b"\n"]).outcome == outcome
-    assert judged(NativeVerdict("chat", True), [content, line + b"\n"]).outcome == outcome
-    assert judged(NativeVerdict("chat", True), [content, line]).outcome == outcome
+    assert judged(NativeVerdict(Answer.CHAT, True), [line + b"\n"]).outcome == outcome
+    assert judged(NativeVerdict(Answer.CHAT, True), [content, line + b"\n"]).outcome == outcome
+    assert judged(NativeVerdict(Answer.CHAT, True), [content, line]).outcome == outcome
 
 
 @pytest.mark.parametrize(
@@ -253,19 +249,19 @@ def test_spellings_of_terminals(line: bytes, outcome: str) -> None:
 def test_first_token(line: bytes, counts: bool) -> None:
     """The first token is the first chunk with content, thinking or tool calls; not the first chunk."""
     pieces = [b'{"message":{"content":""},"done":false}\n', line + b"\n", b'{"done":true}\n']
-    assert judged(NativeVerdict("chat", True), pieces).first_token_at == (1.0 if counts else None)
+    assert judged(NativeVerdict(Answer.CHAT, True), pieces).first_token_at == (1.0 if counts else None)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-@pytest.mark.parametrize(("operation", "tokens"), [("embed", 5), ("embeddings", None)])
-def test_what_embeddings_report(operation: str, tokens: int | None, streaming: bool) -> None:
+@pytest.mark.parametrize(("answer", "tokens"), [(Answer.EMBED, 5), (Answer.EMBEDDINGS, None)])
+def test_what_embeddings_report(answer: Answer, tokens: int | None, streaming: bool) -> None:
     """The older route reports nothing, whatever stands in its answer."""
     body = b'{"embedding":[0.5],"total_duration":1000000000,"prompt_eval_count":5}'
-    verdict = judged(NativeVerdict(operation, streaming), [body])
-    assert (verdict.outcome, verdict.operation, verdict.usage.input_tokens) == ("success", operation, tokens)
+    verdict = judged(NativeVerdict(answer, streaming), [body])
+    assert (verdict.outcome, verdict.loaded, verdict.usage.input_tokens) == ("success", False, tokens)
 
 
-@pytest.mark.parametrize("judge", [NativeVerdict("chat", True), ManagementVerdict()])
+@pytest.mark.parametrize("judge", [NativeVerdict(Answer.CHAT, True), ManagementVerdict()])
 def test_where_the_bytes_ended(judge: NativeVerdict | ManagementVerdict) -> None:
     """Inside of a line or behind one, also when the line was read by then."""
     assert judged(judge, [b"{}\n"]).mid_line is False
@@ -274,7 +270,7 @@ def test_where_the_bytes_ended(judge: NativeVerdict | ManagementVerdict) -> None
 
 def test_the_first_token_may_be_in_the_last_line() -> None:
     """It came when the stream ended, where no line feed ended the line."""
-    judge = NativeVerdict("chat", True)
+    judge = NativeVerdict(Answer.CHAT, True)
     judge.feed(b'{"message":{"content":"a"},"done":true}', 1.0)
     assert judge.finish(7.0).first_token_at == 7.0
 
@@ -282,13 +278,13 @@ def test_the_first_token_may_be_in_the_last_line() -> None:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ([b'{"status":"pulling"}'], Verdict("incomplete", None)),
-        ([b'{"status":"success"}'], Verdict("success", None, done=True)),
-        ([b'{"stat\\u0075s":"success"}'], Verdict("success", None, done=True)),
-        ([b'{"error":"x"}'], Verdict("stream_error", None, error=True)),
-        ([b'{"\\u0065rror":"x"}'], Verdict("stream_error", None, error=True)),
-        ([b'{"status":"success"}', b'{"error":"x"}'], Verdict("stream_error", None, done=True, error=True)),
-        ([b'{"status":"pulling \\"success\\""}'], Verdict("incomplete", None)),
+        ([b'{"status":"pulling"}'], Verdict("incomplete")),
+        ([b'{"status":"success"}'], Verdict("success", done=True)),
+        ([b'{"stat\\u0075s":"success"}'], Verdict("success", done=True)),
+        ([b'{"error":"x"}'], Verdict("stream_error", error=True)),
+        ([b'{"\\u0065rror":"x"}'], Verdict("stream_error", error=True)),
+        ([b'{"status":"success"}', b'{"error":"x"}'], Verdict("stream_error", done=True, error=True)),
+        ([b'{"status":"pulling \\"success\\""}'], Verdict("incomplete")),
     ],
     ids=range(7),
 )
@@ -299,7 +295,7 @@ def test_how_management_ends(lines: list[bytes], expected: Verdict) -> None:
 
 def test_an_error_line_wins_over_a_later_terminal() -> None:
     """A stream with an error is no success whatever follows."""
-    verdict = judged(NativeVerdict("chat", True), [b'{"error":"x"}\n{"done":true}\n'])
+    verdict = judged(NativeVerdict(Answer.CHAT, True), [b'{"error":"x"}\n{"done":true}\n'])
     assert (verdict.outcome, verdict.done, verdict.error) == ("stream_error", True, True)
 
 
@@ -309,9 +305,9 @@ def test_large_whole_answers(size: int) -> None:
     numbers = b"[" + b",".join([b"0.25"] * (size // 5)) + b"]"
     body = b'{"model":"m","embeddings":[' + numbers + b"]," + b'"total_duration":5000000000,"prompt_eval_count":17}'
     pieces = [body[at : at + 65536] for at in range(0, len(body), 65536)]
-    usage = judged(NativeVerdict("embed", False), pieces).usage
+    usage = judged(NativeVerdict(Answer.EMBED, False), pieces).usage
     assert (usage.input_tokens, usage.total_seconds) == (17, 5.0)
-    assert judged(NativeVerdict("embeddings", False), [b'{"embedding":' + numbers + b"}"]).outcome == "success"
+    assert judged(NativeVerdict(Answer.EMBEDDINGS, False), [b'{"embedding":' + numbers + b"}"]).outcome == "success"
 
 
 @pytest.mark.parametrize("text", [b"a,", b'\\",\\"done\\":true,\\"x\\":\\"', b"],", b"\\\\", b"x" * 10], ids=selectable)
@@ -325,21 +321,21 @@ def test_long_texts_in_whole_answers(text: bytes) -> None:
         b'"done_reason":"length","total_duration":1000000000,"prompt_eval_count":2,"eval_count":3}'
     )
     pieces = [body[at : at + 1000] for at in range(0, len(body), 1000)]
-    verdict = judged(NativeVerdict("chat", False), pieces)
+    verdict = judged(NativeVerdict(Answer.CHAT, False), pieces)
     assert (verdict.outcome, verdict.usage.input_tokens, verdict.usage.output_tokens) == ("length", 2, 3)
-    assert judged(NativeVerdict("chat", False), [*pieces[:-1]]).outcome == "incomplete"
+    assert judged(NativeVerdict(Answer.CHAT, False), [*pieces[:-1]]).outcome == "incomplete"
 
 
 def test_a_broken_whole_answer() -> None:
     """A whole generation without its terminal is incomplete; nothing to read of an embedding is no failure."""
-    assert judged(NativeVerdict("chat", False), [b'{"message":']).outcome == "incomplete"
-    assert judged(NativeVerdict("generate", False), []).outcome == "incomplete"
-    assert judged(NativeVerdict("generate", False), [b'{"error":"x"}']).outcome == "stream_error"
-    assert judged(NativeVerdict("embed", False), [b"x" * 300_000, b"y" * 300_000]).usage == NO_USAGE
+    assert judged(NativeVerdict(Answer.CHAT, False), [b'{"message":']).outcome == "incomplete"
+    assert judged(NativeVerdict(Answer.GENERATE, False), []).outcome == "incomplete"
+    assert judged(NativeVerdict(Answer.GENERATE, False), [b'{"error":"x"}']).outcome == "stream_error"
+    assert judged(NativeVerdict(Answer.EMBED, False), [b"x" * 300_000, b"y" * 300_000]).usage == NO_USAGE
 
 
 @given(st.lists(st.binary(max_size=40), max_size=10), st.booleans())
 def test_nothing_raises(pieces: list[bytes], streaming: bool) -> None:
     """No bytes of a node raise an exception."""
-    judged(NativeVerdict("chat", streaming), pieces)
+    judged(NativeVerdict(Answer.CHAT, streaming), pieces)
     judged(ManagementVerdict(), pieces)

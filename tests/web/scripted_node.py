@@ -85,11 +85,26 @@ class _NodeProtocol(Protocol):
             if not self._node.probed(self._exchange):
                 self._node.exchanges.append(self._exchange)
         exchange = self._exchange
-        length = dict(line.lower().split(b": ", 1) for line in exchange.head.split(b"\r\n")[1:]).get(b"content-length")
+        fields = dict(line.lower().split(b": ", 1) for line in exchange.head.split(b"\r\n")[1:])
+        if fields.get(b"transfer-encoding") == b"chunked":
+            return self._take_chunk(exchange)
+        length = fields.get(b"content-length")
         missing = int(length or 0) - len(exchange.body)
         exchange.body += self._data[:missing]
         self._data = self._data[missing:]
         if len(exchange.body) == int(length or 0):
+            exchange.complete = True
+            self._exchange = None
+        return True
+
+    def _take_chunk(self, exchange: NodeExchange) -> bool:
+        size, separator, rest = self._data.partition(b"\r\n")
+        count = int(size, 16) if separator else 0
+        if not separator or len(rest) < count + 2:
+            return False
+        exchange.body += rest[:count]
+        self._data = rest[count + 2 :]
+        if count == 0:
             exchange.complete = True
             self._exchange = None
         return True

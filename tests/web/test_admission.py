@@ -24,6 +24,11 @@ LIMITS = Limits(max_body_bytes=10, max_blob_bytes=20)
         ("POST /api/blobs/sha256:0", True),
         ("POST /api/%62lobs/sha256:0", True),
         ("POST /api%2Fblobs/sha256:0", True),
+        ("POST /v1/audio/transcriptions", True),
+        ("POST /v1/audio/%74ranscriptions?x=1", True),
+        ("PUT /v1/audio/transcriptions", False),
+        ("POST /v1/audio/transcriptions/", False),
+        ("POST /v1/chat/completions", False),
         ("PUT /api/blobs/sha256:0", False),
         ("POST /api/blobs", False),
         ("POST /x/api/blobs/y", False),
@@ -31,7 +36,7 @@ LIMITS = Limits(max_body_bytes=10, max_blob_bytes=20)
         ("POST /api/chat?/api/blobs/", False),
     ],
 )
-def test_only_blobs_pass_as_they_arrive(line: str, streamed: bool) -> None:
+def test_only_blobs_and_forms_pass_as_they_arrive(line: str, streamed: bool) -> None:
     """Uploads are streamed, within their own limit; all else is read whole."""
     clock = Clock()
     found: list[BodyPolicy] = []

@@ -64,6 +64,8 @@ def test_what_is_no_object_is_refused(data: bytes, why: str) -> None:
         '{"stream": true, "ſtream": false}'.encode(),
         '{"keep_alive": 1, "\u212aeep_alive": 2}'.encode(),
         b'{"model": "a", "options": {"num_ctx": 1, "NUM_CTX": 2}}',
+        b'{"model": "a", "stream_options": {"include_usage": true, "Include_Usage": false}}',
+        '{"model": "a", "STREAM_OPTIONS": {"include_usage": true, "include_u\u017fage": false}}'.encode(),
     ],
 )
 def test_two_keys_that_ollama_takes_for_one_are_refused(data: bytes) -> None:
@@ -126,6 +128,38 @@ def test_a_member_that_is_no_text_of_utf_8_is_named() -> None:
 def test_emptiness_of_a_member(data: bytes, empty: bool) -> None:
     """Absent, null, an empty text and an empty list hold nothing."""
     assert parse(data).is_empty("prompt") is empty
+
+
+USAGE = b'{"include_usage":true}'
+
+
+@pytest.mark.parametrize(
+    ("data", "asking"),
+    [
+        (b'{"model": "a"}', b'{"model":"a","stream_options":%b}' % USAGE),
+        (b' {"a" : [1,  2.50] ,"\\u0062":1e3}', b'{"a":[1,  2.50],"b":1e3,"stream_options":%b}' % USAGE),
+        (b'{"Stream_Options": null, "x": 1}', b'{"Stream_Options":%b,"x":1}' % USAGE),
+        (b'{"stream_options": {}}', b'{"stream_options":%b}' % USAGE),
+        (b'{"stream_options": {"include_usage": false}}', b'{"stream_options":%b}' % USAGE),
+        (b'{"stream_options": {"a": 1, "INCLUDE_USAGE": null}}', b'{"stream_options":{"a":1,"INCLUDE_USAGE":true}}'),
+        (b'{"stream_options": {"x": "\\u00e9"}}', b'{"stream_options":{"x":"\\u00e9","include_usage":true}}'),
+    ],
+)  # fmt: skip
+def test_usage_is_asked_for(data: bytes, asking: bytes) -> None:
+    """A body that does not ask for its usage does so afterwards; all other values are there byte for byte."""
+    body = parse(data).asking_for_usage()
+    assert body is not None
+    assert body.data == asking
+    assert parse(body.data) == body
+    assert body.asking_for_usage() is None
+
+
+@pytest.mark.parametrize(
+    "options", [b'{"include_usage": true}', b'{"include_usage": "no"}', b'{"include_usage": 1}', b"[]", b'"x"', b"true"]
+)
+def test_usage_is_not_asked_for_again(options: bytes) -> None:
+    """Who asks already is left alone, and so is what the node refuses for its type."""
+    assert parse(b'{"stream_options": %b}' % options).asking_for_usage() is None
 
 
 @given(st.dictionaries(st.text(), st.integers() | st.text() | st.booleans()))

@@ -17,8 +17,8 @@ from ollamamax.fleet.routing import Wanted
 from ollamamax.settings import Settings
 from ollamamax.simulator.settings import EMBEDDER, TINY, SimulatorSettings
 from ollamamax.web.carrying import Carrier
-from ollamamax.web.inference import CHAT as CHAT_OPERATION
 from ollamamax.web.inference import Inference
+from ollamamax.web.operations import CHAT as CHAT_OPERATION
 from ollamamax.web.peers import PeerPolicy
 from ollamamax.web.site import GatewayRequest
 

@@ -67,10 +67,11 @@ def possible(patterns: Iterable[str], routes: RouteTable) -> list[Asked]:
 def test_every_real_route_with_every_status_of_its_code_costs_less_than_a_megabyte() -> None:
     """All series that the server's own routes can make have room, and cost less than 1 MB together."""
     # Not above: klein installs a reactor when it is imported.
+    from ollamamax.web.compatible import CompatibleRoutes
     from ollamamax.web.control import ControlRoutes
     from ollamamax.web.native import NativeRoutes
 
-    url_maps = [ControlRoutes.app.url_map, NativeRoutes.app.url_map]
+    url_maps = [routes.app.url_map for routes in (ControlRoutes, CompatibleRoutes, NativeRoutes)]
     routes = RouteTable(url_maps)
     patterns = {rule.rule for url_map in url_maps for rule in url_map.iter_rules()}
     asked = possible(patterns, routes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from web.memory_site import HOST, FunctionResource, MemoryConnection, make_site, waiting
 
+from ollamamax.errors import BodyMemoryExhausted, BodyTooLarge
 from ollamamax.web.site import GatewayRequest
 
 GET = b"GET /a%20b/c?x=1&y=&x=2 HTTP/1.1\r\n" + HOST + b"Cookie: a=b; c=d\r\nX-Name: 1\r\nx-name: 2\r\n\r\n"
@@ -69,6 +71,30 @@ def test_body() -> None:
     assert (request.body(), scene.site.body_memory.used_bytes) == (b"", 0)
     request.finish()
     assert (request.body(), scene.site.body_memory.used_bytes) == (b"", 0)
+
+
+def test_another_body() -> None:
+    """A body can take the place of the one that came; what is too long or has no room leaves everything as it was."""
+    data = b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello"
+    scene = Scene(data=data)
+    request, memory = scene.request, scene.site.body_memory
+    memory.limit_bytes = 1000
+    taken: list[bytes] = []
+
+    def pieces(count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            taken.append(b"x" * 100)
+            yield taken[-1]
+
+    for limit, refusal in ((500, BodyTooLarge), (5000, BodyMemoryExhausted)):
+        with pytest.raises(refusal):
+            request.replace_body(pieces(100), limit)
+        assert (request.body(), memory.used_bytes) == (b"hello", 5)
+    assert len(taken) == 6 + 10  # none beyond the first that does not fit
+    request.replace_body(pieces(5), 500)
+    assert (request.body(), memory.used_bytes) == (b"x" * 500, 500)
+    request.finish()
+    assert memory.used_bytes == 0
 
 
 def test_headers_of_every_answer() -> None:

@@ -17,7 +17,11 @@ from web.house import House, error_of
         ("/api/v1", "route_not_found"),
         ("/api/v1/nowhere", "route_not_found"),
         ("/api/v1/%FF", "route_not_found"),
-        ("/v1/models", "route_not_found"),
+        ("/v1", "there is no such route"),
+        ("/v1/nowhere", "there is no such route"),
+        ("/v1/models/", "there is no such route"),
+        ("/v1/messages/count_tokens", "there is no such route"),
+        ("/v1/%FF", "there is no such route"),
         ("/metrics/", "there is no such route"),
         ("/metrics.json/x", "there is no such route"),
         ("/%FF", "there is no such route"),
@@ -28,9 +32,11 @@ def test_a_path_of_no_route(house: House, method: str, path: str, error: str) ->
     """It is a 404 in the dialect of the path, counted under one endpoint."""
     answer = house.answer(method, path)
     assert answer.status == 404
-    assert answer.header("Content-Type") == "application/json; charset=utf-8"
+    assert answer.header("Content-Type") == "application/json" + ("" if path.startswith("/v1") else "; charset=utf-8")
     if method == "HEAD":
         assert answer.body == b""
+    elif path.startswith("/v1"):
+        assert json.loads(answer.body)["error"]["message"] == error
     else:
         assert error_of(answer.body) == error
     assert house.observed == {("_OTHER" if method == "PROPFIND" else method, "unmatched", "404"): 1}
@@ -70,7 +76,7 @@ def test_the_methods_of_the_metrics(house: House, path: str) -> None:
     assert (answer.status, answer.header("Allow"), error_of(answer.body)) == (405, "GET, HEAD", "method_not_allowed")
 
 
-@pytest.mark.parametrize("path", ["/api%2Ftags", "/%61pi/tags", "/api/v1%2Fmodels", "/api/v1/models%2Ftiny"])
+@pytest.mark.parametrize("path", ["/api%2Ftags", "/%61pi/tags", "/api/v1%2Fmodels", "/v1%2Fmodels/tiny"])
 def test_an_encoded_path_is_the_same_path(house: House, path: str) -> None:
     """What is percent-encoded finds its route."""
     assert house.answer("GET", path).status == 200
