@@ -26,7 +26,6 @@ REQUIREMENTS = [
     "SQLAlchemy>=2.0.40",  # Core, typed; the 2.0 series is the oldest that is maintained
     "alembic>=1.15",  # migrations applied at start, configured without a file
     "click>=8.2",  # the `ollamamax` command
-    "zstandard>=0.23",  # request bodies on /v1/*, decoded within bounds; one package for every Python
 ]
 
 TEST = [

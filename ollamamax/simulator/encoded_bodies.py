@@ -5,12 +5,17 @@ Bounds and words are those of `server/cloud_proxy.go`, which looks at a request 
 
 from __future__ import annotations
 
-import zstandard
+import sys
 
 from .failures import ApiFailure
 
-_WINDOW_BYTES = 8 << 20
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 MOST_BYTES = 20 << 20
+_OPTIONS = {int(zstd.DecompressionParameter.window_log_max): 23}
 _FRAME = b"\x28\xb5\x2f\xfd"
 
 
@@ -22,28 +27,21 @@ def decoded(body: bytes, encoding: str) -> bytes:
     """
     if encoding != "zstd":
         return body
-    if not body:
-        return b""
-    if not body.startswith(_FRAME):
+    if body and not body.startswith(_FRAME):
         raise _refused("invalid input: magic number mismatch")
-    found = bytearray()
-    rest = body
+    found, rest = b"", body
     while rest:
-        decompressor = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj(read_across_frames=False)
+        frame = zstd.ZstdDecompressor(options=_OPTIONS)
         try:
-            for start in range(0, len(rest), zstandard.DECOMPRESSION_RECOMMENDED_INPUT_SIZE):
-                piece = rest[start : start + zstandard.DECOMPRESSION_RECOMMENDED_INPUT_SIZE]
-                found += decompressor.decompress(piece)
-                if len(found) > MOST_BYTES:
-                    raise _refused("http: request body too large")
-                if decompressor.eof:
-                    rest = decompressor.unused_data + rest[start + len(piece) :]
-                    break
-            else:
-                raise _refused("unexpected EOF")
-        except zstandard.ZstdError:
+            found += frame.decompress(rest, MOST_BYTES + 1 - len(found))
+        except zstd.ZstdError:
             raise _refused("invalid input: corrupted data") from None
-    return bytes(found)
+        if len(found) > MOST_BYTES:
+            raise _refused("http: request body too large")
+        if not frame.eof:
+            raise _refused("unexpected EOF")
+        rest = frame.unused_data
+    return found
 
 
 def _refused(message: str) -> ApiFailure:

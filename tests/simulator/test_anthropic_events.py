@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,17 +22,17 @@ TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": 
 @pytest.mark.parametrize(
     ("version", "name", "words", "told"),
     [
-        ("0.33", "v1-messages-stream", MessagesWords("1", "tiny", 4), usage("stop", 4, 6)),
-        ("0.33", "v1-messages-think-stream", MessagesWords("1", "thinker", 4), usage("stop", 4, 11)),
-        ("0.33", "v1-messages-tools-stream", MessagesWords("1", "thinker", 29, TOOLS), usage("stop", 4, 4)),
-        ("0.24", "v1-messages-stream", MessagesWords("1", "tiny", 4), usage("length", 18, 6)),
+        ("0.33", "v1-messages-stream", lambda: MessagesWords("1", "tiny", 4), usage("stop", 4, 6)),
+        ("0.33", "v1-messages-think-stream", lambda: MessagesWords("1", "thinker", 4), usage("stop", 4, 11)),
+        ("0.33", "v1-messages-tools-stream", lambda: MessagesWords("1", "thinker", 29, TOOLS), usage("stop", 4, 4)),
+        ("0.24", "v1-messages-stream", lambda: MessagesWords("1", "tiny", 4), usage("length", 18, 6)),
     ],
 )
-def test_recorded_streams(version: str, name: str, words: MessagesWords, told: Usage) -> None:
+def test_recorded_streams(version: str, name: str, words: Callable[[], MessagesWords], told: Usage) -> None:
     """The same chunks, but for identities."""
     exchange = recorded(version, name)
-    assert spoken_again(words, told_tokens(exchange), told) == chunks(exchange)
-    assert words.stream_type.decode() == exchange.header("content-type")
+    assert spoken_again(words(), told_tokens(exchange), told) == chunks(exchange)
+    assert words().stream_type.decode() == exchange.header("content-type")
 
 
 def test_a_recorded_whole_answer() -> None:

@@ -8,17 +8,22 @@ from __future__ import annotations
 import base64
 import json
 import struct
+import sys
 from typing import Any
 
 import attrs
 import pytest
-import zstandard
 from simulator.asking import asked, sent, told, world
 from simulator.spoken import APIS, BY_PATH, spoken
 from simulator.world import World
 
 from ollamamax.simulator.encoded_bodies import MOST_BYTES
 from ollamamax.simulator.settings import THINKER, TINY, parsed_model
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 CHAT, COMPLETIONS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/responses"
 MESSAGES, EMBEDDINGS, TRANSCRIPTIONS = "/v1/messages", "/v1/embeddings", "/v1/audio/transcriptions"
@@ -389,7 +394,7 @@ def test_zstd_bodies_are_decoded() -> None:
     """On every compatible route that takes JSON; on others, and in other encodings, a body is what it is."""
     encoding = ("Content-Encoding", "zstd")
     for api in APIS.values():
-        body = zstandard.compress(json.dumps(api.body("tiny", "LIMIT 6", 48)).encode())
+        body = zstd.compress(json.dumps(api.body("tiny", "LIMIT 6", 48)).encode())
         exchange = sent(api.path, body, encoding)
         if api.path.startswith("/v1/"):
             assert spoken(api, exchange).output_tokens == 6
@@ -405,8 +410,8 @@ def test_zstd_bodies_are_decoded() -> None:
     ("body", "words"),
     [
         (b"hello", "invalid input: magic number mismatch"),
-        (zstandard.compress(b'{"model": "tiny"}')[:-5], "unexpected EOF"),
-        (zstandard.compress(b"a" * (MOST_BYTES + 1)), "http: request body too large"),
+        (zstd.compress(b'{"model": "tiny"}')[:-5], "unexpected EOF"),
+        (zstd.compress(b"a" * (MOST_BYTES + 1)), "http: request body too large"),
     ],
 )
 def test_zstd_that_is_none(body: bytes, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from simulator.replayed import chunks, comparable, recorded, spoken_again, told_
 from ollamamax.simulator.failures import engine_lost
 from ollamamax.simulator.openai_events import ChatCompletionWords, CompletionWords
 from ollamamax.simulator.tokens import Token
+from ollamamax.simulator.words import Usage
 
 WEATHER = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "parameters": WEATHER}}]
@@ -20,44 +22,57 @@ TEXT = [Token("content", each) for each in ("the", " river")]
 @pytest.mark.parametrize(
     ("version", "name", "words", "told"),
     [
-        ("0.33", "v1-chat-stream", ChatCompletionWords("1", "tiny"), usage("stop", 4, 6)),
-        ("0.33", "v1-chat-stream-usage", ChatCompletionWords("1", "tiny", include_usage=True), usage("stop", 4, 6)),
-        ("0.33", "v1-chat-think-stream", ChatCompletionWords("1", "thinker"), usage("stop", 4, 11)),
-        ("0.33", "v1-chat-tools-stream", ChatCompletionWords("1", "thinker", TOOLS), usage("stop", 4, 4)),
-        ("0.33", "v1-completions-stream-usage", CompletionWords("1", "tiny", include_usage=True), usage("stop", 4, 6)),
-        ("0.24", "v1-chat-stream", ChatCompletionWords("1", "tiny", chunk_roles=True), usage("length", 18, 6)),
+        ("0.33", "v1-chat-stream", lambda: ChatCompletionWords("1", "tiny"), usage("stop", 4, 6)),
+        (
+            "0.33",
+            "v1-chat-stream-usage",
+            lambda: ChatCompletionWords("1", "tiny", include_usage=True),
+            usage("stop", 4, 6),
+        ),
+        ("0.33", "v1-chat-think-stream", lambda: ChatCompletionWords("1", "thinker"), usage("stop", 4, 11)),
+        ("0.33", "v1-chat-tools-stream", lambda: ChatCompletionWords("1", "thinker", TOOLS), usage("stop", 4, 4)),
+        (
+            "0.33",
+            "v1-completions-stream-usage",
+            lambda: CompletionWords("1", "tiny", include_usage=True),
+            usage("stop", 4, 6),
+        ),
+        ("0.24", "v1-chat-stream", lambda: ChatCompletionWords("1", "tiny", chunk_roles=True), usage("length", 18, 6)),
         (
             "0.24",
             "v1-chat-stream-usage",
-            ChatCompletionWords("1", "tiny", chunk_roles=True, include_usage=True),
+            lambda: ChatCompletionWords("1", "tiny", chunk_roles=True, include_usage=True),
             usage("length", 18, 6),
         ),
         (
             "0.24",
             "v1-completions-stream-usage",
-            CompletionWords("1", "tiny", include_usage=True),
+            lambda: CompletionWords("1", "tiny", include_usage=True),
             usage("length", 18, 6),
         ),
     ],
 )
-def test_recorded_streams(version: str, name: str, words: Any, told: Any) -> None:
+def test_recorded_streams(version: str, name: str, words: Callable[[], Any], told: Usage) -> None:
     """The same chunks, but for identities and times."""
     exchange = recorded(version, name)
-    assert spoken_again(words, told_tokens(exchange), told) == chunks(exchange)
-    assert words.stream_type.decode() == exchange.header("content-type")
+    assert spoken_again(words(), told_tokens(exchange), told) == chunks(exchange)
+    assert words().stream_type.decode() == exchange.header("content-type")
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("v1-chat-whole", ChatCompletionWords("1", "tiny")), ("v1-completions-whole", CompletionWords("1", "tiny"))],
+    [
+        ("v1-chat-whole", lambda: ChatCompletionWords("1", "tiny")),
+        ("v1-completions-whole", lambda: CompletionWords("1", "tiny")),
+    ],
 )
-def test_recorded_whole_answers(name: str, words: Any) -> None:
+def test_recorded_whole_answers(name: str, words: Callable[[], Any]) -> None:
     """Likewise."""
     exchange = recorded("0.33", name)
     texts = ["the", " river", " carries", " small", " stones", " over"]
-    said = words.whole(1.9, [Token("content", text) for text in texts], usage("stop", 4, 6))
+    said = words().whole(1.9, [Token("content", text) for text in texts], usage("stop", 4, 6))
     assert comparable(said) == comparable(exchange.body)
-    assert words.whole_type.decode() == exchange.header("content-type")
+    assert words().whole_type.decode() == exchange.header("content-type")
     assert json.loads(said)["created"] == 1
 
 
