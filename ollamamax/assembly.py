@@ -17,7 +17,9 @@ from ollamamax.fleet.dialling import probe_agent
 from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
+from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.metrics.registry import Metrics
+from ollamamax.metrics.ticks import ReactorTicks
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
 from ollamamax.settings import LoadedSettings
@@ -69,7 +71,9 @@ class House:
         prober: learns what they have.
         client: the connections to them.
         relay: the requests under way.
+        budget: the inference requests under way, and which of them are being tried again.
         exposition: renders `/metrics` on threads of its own.
+        ticks: watches the event loop.
         root: the resource that answers every request.
     """
 
@@ -77,7 +81,9 @@ class House:
     prober: Prober
     client: NodeClient
     relay: Relay
+    budget: RetryBudget
     exposition: ExpositionResource
+    ticks: ReactorTicks
     root: TimingResource
 
 
@@ -103,11 +109,15 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         return learnt.addErrback(lambda failure: failure.trap(defer.TimeoutError) and None)
 
     routes = RouteTable([app.url_map for app in (ControlRoutes.app, CompatibleRoutes.app, NativeRoutes.app)])
+    budget = RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum)
+    counts = AttemptCounts()
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
         ledger=store.ledger,
         settings=settings,
+        budget=budget,
+        counts=counts,
         peers=PeerPolicy.of(settings.trusted_networks, settings.client_address),
         endpoint_of=lambda request: routes.endpoint(request.method, request.path),
         now=time.time,
@@ -163,8 +173,22 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
+    metrics.watch_attempts(lambda: counts)
+    metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))
+    metrics.watch_threads(
+        lambda: {"reactor": reactor.getThreadPool(), **store.thread_pools, "exposition": exposition.thread_pool}
+    )
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
-    return House(fleet=fleet, prober=prober, client=client, relay=relay, exposition=exposition, root=root)
+    return House(
+        fleet=fleet,
+        prober=prober,
+        client=client,
+        relay=relay,
+        budget=budget,
+        exposition=exposition,
+        ticks=ticks,
+        root=root,
+    )
 
 
 def remember_all(store: Store, fleet: Fleet) -> None:

@@ -6,7 +6,7 @@ can stand behind it.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
@@ -19,7 +19,7 @@ from ollamamax.names import is_cloud
 
 @attrs.define(eq=False)
 class Lease:
-    """One request's place on a node; it counts as in flight there until it is released.
+    """One request's place on a node; it counts as in flight there until it is released, as a `with` block does.
 
     Attributes:
         node: the node.
@@ -33,6 +33,12 @@ class Lease:
     def release(self) -> None:
         """Gives the place back; a second call does nothing."""
         self.node.in_flight.discard(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Dispatcher(Protocol):
@@ -51,6 +57,10 @@ class Dispatcher(Protocol):
         """
         ...
 
+    def has_place(self, wanted: Wanted) -> bool:
+        """Whether there is a node at this moment that a request could go to; asked often, answered from memory."""
+        ...
+
 
 class SimpleDispatcher:
     """Takes the best node there is at this moment and never waits."""
@@ -60,10 +70,17 @@ class SimpleDispatcher:
 
     def acquire(self, wanted: Wanted) -> Deferred[Lease]:
         """See `Dispatcher.acquire`."""
-        name = choose(wanted, [_candidate(node, wanted.model) for node in self._fleet.nodes.values()])
+        name = self._choose(wanted)
         if name is None:
             return fail(self._refusal(wanted))
         return succeed(Lease(self._fleet.nodes[name]))
+
+    def has_place(self, wanted: Wanted) -> bool:
+        """See `Dispatcher.has_place`."""
+        return self._choose(wanted) is not None
+
+    def _choose(self, wanted: Wanted) -> str | None:
+        return choose(wanted, [_candidate(node, wanted.model) for node in self._fleet.nodes.values()])
 
     def _refusal(self, wanted: Wanted) -> GatewayError:
         if wanted.model is None or wanted.purpose in ("any", "management") or is_cloud(wanted.model):
@@ -80,4 +97,5 @@ def _candidate(node: Node, model: str | None) -> Candidate:
         has_model=model is not None and model in node.models,
         resident=model is not None and model in node.resident,
         in_flight=len(node.in_flight),
+        doubtful=node.failures.doubtful,
     )

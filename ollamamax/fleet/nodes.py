@@ -19,6 +19,7 @@ from twisted.logger import Logger
 from ollamamax.address import NodeAddress
 from ollamamax.fleet import inventory
 from ollamamax.fleet.answers import ModelEntry, Models, Observation, ResidentEntry, Residents
+from ollamamax.fleet.failures import Failures
 from ollamamax.fleet.inventory import ModelSummary, Replica, Stock
 from ollamamax.fleet.versions import lowest
 
@@ -43,6 +44,7 @@ class Node:
         probed_at: when its last probe ended, in Unix seconds by the wall clock; None before the first one.
         error: why it is down, a word such as `unreachable` or `status_503`; empty while it is up.
         in_flight: the leases on it that were not released.
+        failures: what speaks against it, by its probes and by the requests that it was sent.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Node:
     probed_at: float | None = None
     error: str = NOT_PROBED
     in_flight: set[Lease] = attrs.field(factory=set)
+    failures: Failures = attrs.field(factory=Failures)
 
 
 Changed = Callable[[Node, frozenset[str], frozenset[str]], None]
@@ -120,6 +123,7 @@ class Fleet:
         if self._nodes.get(node.name) is not node:
             return
         rose = not node.up
+        node.failures.probed(at, well=True)
         before, node.models = node.models, seen.models
         models_changed = before is not seen.models and before != seen.models
         news = rose or models_changed or node.version != seen.version
@@ -151,6 +155,7 @@ class Fleet:
         if self._nodes.get(node.name) is not node:
             return
         fell = node.up or node.error == NOT_PROBED
+        node.failures.probed(at, well=False)
         node.up, node.error, node.probed_at, node.resident = False, error, at, {}
         if fell:
             self._log.warn("node {node} is down: {error} {detail}", node=node.name, error=error, detail=detail)

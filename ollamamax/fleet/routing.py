@@ -1,7 +1,8 @@
 """Which node a request goes to, from what is known at that moment.
 
 Of the nodes that can serve a request the one with the fewest requests in flight is taken; of equals one where the model
-is resident, then the one configured first.
+is resident, then the one configured first. A node whose last word was a failure comes after all others until a probe or
+a request goes well: one that refuses connections has nothing in flight, and would be everybody's first choice.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Candidate:
         has_model: whether it has the wanted model.
         resident: whether the wanted model is in its memory.
         in_flight: how many requests it is serving for this gateway.
+        doubtful: whether it has failed since a probe or a request went well.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Candidate:
     has_model: bool
     resident: bool
     in_flight: int
+    doubtful: bool = False
 
 
 def choose(wanted: Wanted, candidates: Sequence[Candidate]) -> str | None:
@@ -68,8 +71,8 @@ def choose(wanted: Wanted, candidates: Sequence[Candidate]) -> str | None:
         return able[0].name
     # min() keeps the first of equals: the configured order.
     if wanted.purpose == "load":
-        return min(able, key=lambda candidate: (not candidate.resident, candidate.in_flight)).name
-    return min(able, key=lambda candidate: (candidate.in_flight, not candidate.resident)).name
+        return min(able, key=lambda node: (not node.resident, node.doubtful, node.in_flight)).name
+    return min(able, key=lambda node: (node.doubtful, node.in_flight, not node.resident)).name
 
 
 def _able(wanted: Wanted, candidates: list[Candidate]) -> list[Candidate]:

@@ -26,7 +26,9 @@ from ollamamax.metrics.catalogue import (
     NODE_IN_FLIGHT,
     NODE_INFO,
     NODE_LAST_PROBE,
+    NODE_REQUESTS,
     NODE_UP,
+    RETRIES,
 )
 from ollamamax.metrics.families import Families, Family, value, values
 
@@ -45,6 +47,7 @@ DATABASE_METRICS = (
 )
 LEDGER_METRICS = (LEDGER_PENDING, LEDGER_DROPPED)
 FLEET_METRICS = (NODE_UP, NODE_INFO, NODE_LAST_PROBE, NODE_IN_FLIGHT)
+ATTEMPT_METRICS = (NODE_REQUESTS, RETRIES)
 BUILD_METRICS = (BUILD_INFO,)
 
 
@@ -124,6 +127,18 @@ class NodeState(Protocol):
         """What this gateway has running there."""
 
 
+class AttemptState(Protocol):
+    """What became of the attempts of inference requests since the start."""
+
+    @property
+    def attempts(self) -> Mapping[tuple[str, str], int]:
+        """Attempts that ended, by node and outcome."""
+
+    @property
+    def retries(self) -> Mapping[str, int]:
+        """Retries by reason."""
+
+
 @attrs.frozen
 class _NodeCopy:
     name: str
@@ -152,6 +167,11 @@ def ledger(state: LedgerState) -> Families:
 def fleet(nodes: Iterable[NodeState]) -> Families:
     """The families of the nodes."""
     return partial(_fleet, [_NodeCopy.of(node) for node in nodes])
+
+
+def attempts(state: AttemptState) -> Families:
+    """The families of attempts and retries."""
+    return partial(_attempts, tuple(state.attempts.items()), tuple(state.retries.items()))
 
 
 def build(version: str) -> Families:
@@ -184,3 +204,8 @@ def _fleet(nodes: list[_NodeCopy]) -> Iterable[Family]:
     yield values(NODE_INFO, (((node.name, node.version, node.simulated), 1) for node in nodes))
     yield values(NODE_LAST_PROBE, (((node.name,), node.probed_at) for node in nodes if node.probed_at is not None))
     yield values(NODE_IN_FLIGHT, (((node.name,), node.in_flight) for node in nodes))
+
+
+def _attempts(ended: tuple[tuple[tuple[str, str], int], ...], retries: tuple[tuple[str, int], ...]) -> Iterable[Family]:
+    yield values(NODE_REQUESTS, ended)
+    yield values(RETRIES, (((reason,), count) for reason, count in retries))

@@ -55,7 +55,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a client may send, and how fast it has to."""
 
     max_body_bytes: Annotated[
-        Bytes, Meta(description="Largest request body that is read whole (everything but blobs); beyond it, 413.")
+        Bytes,
+        Meta(description="Largest request body that is read whole: everything but blobs and forms; beyond it, 413."),
     ] = 64 * 1024**2
     body_memory_bytes: Annotated[
         Bytes, Meta(description="Memory for all bodies being received together; beyond it, 503.")
@@ -63,7 +64,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_blob_bytes: Annotated[
         Bytes | None,
         Meta(
-            description='Largest blob that is streamed to a node; "unlimited" for any size.',
+            description='Largest blob or form that is streamed to a node; "unlimited" for any size.',
             examples=["8 GiB"],
             extra={"none": "unlimited"},
         ),
@@ -90,6 +91,30 @@ class Probe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     interval_seconds: Annotated[Seconds, Meta(description="Time between two probes of a node.")] = 5.0
     timeout_seconds: Annotated[Seconds, Meta(description="Time for a node to answer a probe.")] = 2.0
+
+
+class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an inference request that failed at one node is tried on another one.
+
+    Only while nothing of its answer has reached the client: after a connection that failed, after a node's 503, and,
+    unless `unstarted` is off, after a node that died without a byte of an answer.
+    """
+
+    unstarted: Annotated[
+        bool,
+        Meta(
+            description="Whether a request is tried elsewhere when its node had it whole and died before the first "
+            "byte of its answer; the dead node may have worked on it."
+        ),
+    ] = True
+    budget_ratio: Annotated[
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="Most retries under way, as a part of the inference requests under way.", examples=[0.5]),
+    ] = 0.2
+    budget_minimum: Annotated[
+        Annotated[int, Meta(ge=0)],
+        Meta(description="Retries that may be under way however few requests are; 0 here and for the ratio for none."),
+    ] = 3
 
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -208,6 +233,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     timeouts: Timeouts = Timeouts()
     limits: Limits = Limits()
     probe: Probe = Probe()
+    retries: Retries = Retries()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(
@@ -238,7 +264,7 @@ class Leaf:
         name: dotted, as in `limits.max_body_bytes`.
         annotation: its type with what bounds it, for `msgspec.convert`.
         default: its value where no source gives one.
-        shape: its type for people: `number`, `integer`, `text`, `list of text`, a choice, `table`.
+        shape: its type for people: `number`, `integer`, `text`, `list of text`, `true or false`, a choice, `table`.
         unit: `seconds`, `bytes`, `bytes per second`, or empty.
         bounds: for people, as in `above 0`; empty where there are none.
         none_word: the word that stands for no value (None); empty where there has to be one.
@@ -302,12 +328,17 @@ def _leaf(name: str, annotation: object, declared: msgspec.inspect.Type, default
     )
 
 
+_SCALARS = {
+    msgspec.inspect.FloatType: "number",
+    msgspec.inspect.IntType: "integer",
+    msgspec.inspect.BoolType: "true or false",
+}
+
+
 def _shape(declared: msgspec.inspect.Type) -> str:
     match declared:
-        case msgspec.inspect.FloatType():
-            return "number"
-        case msgspec.inspect.IntType():
-            return "integer"
+        case msgspec.inspect.FloatType() | msgspec.inspect.IntType() | msgspec.inspect.BoolType():
+            return _SCALARS[type(declared)]
         case msgspec.inspect.LiteralType(values):
             return " or ".join(f'"{value}"' for value in values)
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType()):

@@ -22,6 +22,7 @@ _MAX_SHOWN = 200
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
 _NODE_FIELDS = ("url",)
+_BOOLEANS = {"true": True, "false": False}
 
 
 def value_of(leaf: Leaf, given: Given) -> object:
@@ -84,9 +85,15 @@ def _prepared(leaf: Leaf, value: object) -> object:
         return checks.size_in_bytes(text)
     if leaf.shape == "list of text":
         return _listed(text)
-    if leaf.shape == "number" and _NUMBER.match(text):
+    return _scalar(leaf.shape, text, value)
+
+
+def _scalar(shape: str, text: str, value: str) -> object:
+    if shape == "true or false":
+        return _BOOLEANS.get(text, value)
+    if shape == "number" and _NUMBER.match(text):
         return float(text)
-    return int(text) if leaf.shape.startswith("integer") and _INTEGER.match(text) else value
+    return int(text) if shape.startswith("integer") and _INTEGER.match(text) else value
 
 
 def _listed(text: str) -> list[str]:

@@ -20,19 +20,22 @@ class Account:
 
     Attributes:
         row: what is known by now.
+        client: the address of whoever asks, to tell clients apart while the request runs; None where it is not known.
     """
 
     def __init__(self, carrier: Carrier, request: GatewayRequest, operation: str) -> None:
         self._carrier = carrier
         self._request = request
         peer = request.client_ip
+        forwarded_for = _field(request, b"x-forwarded-for")
+        self.client = carrier.peers.client(peer, forwarded_for)
         self.row = LedgerRow(
             id=request.request_id,
             client_request_id=carrier.peers.client_request_id(peer, _field(request, b"x-request-id")),
             started_at=carrier.now(),
             operation=operation,
             endpoint=carrier.endpoint_of(request),
-            client_address=carrier.peers.client_address(peer, _field(request, b"x-forwarded-for")),
+            client_address=carrier.peers.client_address(peer, forwarded_for),
         )
 
     def note(self, **known: object) -> None:
@@ -40,9 +43,10 @@ class Account:
         self.row = attrs.evolve(self.row, **known)  # type: ignore[arg-type]
 
     def begin(self, node: str) -> None:
-        """The request goes to a node."""
+        """The request goes to a node, its first one or a further one."""
         self.note(node=node, attempts=self.row.attempts + 1)
-        self._carrier.ledger.started(self.row)
+        if self.row.attempts == 1:
+            self._carrier.ledger.started(self.row)
 
     def end(self, report: RelayReport) -> None:
         """The response is over, or its client has gone."""

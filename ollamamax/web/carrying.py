@@ -9,6 +9,7 @@ import attrs
 
 from ollamamax.errors import GatewayError, NodeConnectFailed, NodeTimedOut, UnsupportedEncoding
 from ollamamax.fleet.dispatch import Dispatcher, Lease
+from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.fleet.routing import Wanted
 from ollamamax.relay.messages import RequestHead, StreamedBody
 from ollamamax.relay.relay import Answer, Carriage, Relay, RelayReport, RelayTimeouts
@@ -39,6 +40,8 @@ class Carrier:
         relay: carries request and response.
         ledger: keeps the accounts.
         settings: the settings in force.
+        budget: how many requests may be tried again at a time.
+        counts: what becomes of attempts and retries.
         peers: what is believed and kept of a client.
         endpoint_of: the pattern of a request's route.
         now: the wall clock, Unix seconds.
@@ -51,6 +54,8 @@ class Carrier:
     relay: Relay
     ledger: RequestLedger
     settings: Settings
+    budget: RetryBudget
+    counts: AttemptCounts
     peers: PeerPolicy
     endpoint_of: Callable[[GatewayRequest], str]
     now: Callable[[], float]
@@ -78,6 +83,8 @@ class Carrier:
         streaming: bool,
         timeouts: RelayTimeouts,
         before_end: Callable[[], Awaitable[object]] | None = None,
+        usage_added: bool = False,
+        may_move: Callable[[], bool] | None = None,
     ) -> RelayReport:
         """Carries one request to the node of a lease and its response back.
 
@@ -90,6 +97,8 @@ class Carrier:
             streaming: whether it is a stream of events.
             timeouts: how long each phase may take.
             before_end: what has to be done before the client may know that the node has succeeded.
+            usage_added: whether the body asks for usage that the client did not ask for.
+            may_move: whether the request could go to another node, should this one be busy.
 
         Raises:
             GatewayError: nothing was sent to the client.
@@ -105,6 +114,8 @@ class Carrier:
             streaming=streaming,
             timeouts=timeouts,
             before_end=before_end,
+            usage_added=usage_added,
+            may_move=may_move,
             extra_headers=(SIMULATED,) if node.simulated else (),
         )
         try:

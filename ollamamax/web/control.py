@@ -9,6 +9,7 @@ from klein import Klein
 from twisted.web.resource import IResource
 
 from ollamamax.errors import ResourceNotFound
+from ollamamax.fleet.failures import Failure
 from ollamamax.fleet.inventory import ModelSummary
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.names import normalized
@@ -89,15 +90,8 @@ class ControlRoutes:
 
     @app.route("/api/v1/nodes/<id>/health", methods=["GET"], endpoint="node_health")
     def node_health(self, request: GatewayRequest, id: str) -> bytes:
-        """What the last probe of a node found."""
-        node = self._node(id)
-        body = {
-            "node": node.name,
-            "status": _state(node),
-            "error": node.error or None,
-            "checked_at": rfc3339(node.probed_at),
-        }
-        return respond_json(request, body)
+        """What the last probe of a node found, and what speaks against it and its models."""
+        return respond_json(request, _health(self._node(id)))
 
     # Inference.
 
@@ -175,6 +169,31 @@ def _node(node: Node) -> dict[str, object]:
         "models": sorted(node.models),
         "resident": sorted(node.resident),
     }
+
+
+def _health(node: Node) -> dict[str, object]:
+    found = node.failures
+    return {
+        "node": node.name,
+        "status": _state(node),
+        "error": node.error or None,
+        "checked_at": rfc3339(node.probed_at),
+        "consecutive_failures": found.consecutive,
+        "last_failure": _failure(found.last),
+        "models": [
+            {
+                "model": name,
+                "consecutive_failures": streak.count,
+                "clients": len(streak.clients),
+                "last_failure": _failure(streak.last),
+            }
+            for name, streak in sorted(found.models.items())
+        ],
+    }
+
+
+def _failure(failure: Failure | None) -> dict[str, object] | None:
+    return None if failure is None else {"kind": failure.kind, "at": rfc3339(failure.at)}
 
 
 def _account(row: LedgerRow) -> dict[str, object]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 
-from ollamamax.errors import GatewayError, InternalError, ModelNotFound
+from ollamamax.errors import GatewayError, InternalError
 from ollamamax.fleet.dispatch import Lease
-from ollamamax.fleet.routing import Wanted
 from ollamamax.relay.relay import RelayReport, RelayTimeouts
 from ollamamax.web.accounts import Account
+from ollamamax.web.attempts import Attempts
 from ollamamax.web.carrying import Carrier
 from ollamamax.web.operations import Operation
 from ollamamax.web.preparing import Prepared, prepare
@@ -16,7 +16,7 @@ from ollamamax.web.site import GatewayRequest
 
 
 class Inference:
-    """Reads an inference request, has it carried to a node, and keeps its account."""
+    """Reads an inference request, has it carried to a node that answers, and keeps its account."""
 
     def __init__(self, carrier: Carrier) -> None:
         self._carrier = carrier
@@ -44,12 +44,12 @@ class Inference:
     async def _carry(
         self, request: GatewayRequest, operation: Operation, prepared: Prepared, account: Account
     ) -> RelayReport:
-        lease = await self._lease(prepared)
-        node = lease.node.name
-        # What this request loads or unloads is in the lists before its client can look there.
-        changes = prepared.only_loads or prepared.model not in lease.node.resident
-        try:
-            account.begin(node)
+        attempts = Attempts(self._carrier, prepared, account)
+
+        async def attempt(lease: Lease) -> RelayReport:
+            node = lease.node
+            # What this request loads or unloads is in the lists before its client can look there.
+            changes = prepared.only_loads or prepared.model not in node.resident
             return await self._carrier.carry(
                 request,
                 lease,
@@ -58,17 +58,12 @@ class Inference:
                 answer=operation.answer,
                 streaming=prepared.streaming,
                 timeouts=self._timeouts(lease, prepared),
-                before_end=(lambda: self._carrier.refresh(node)) if changes else None,
+                before_end=(lambda: self._carrier.refresh(node.name)) if changes else None,
+                usage_added=prepared.usage_added,
+                may_move=lambda: attempts.may_move(node),
             )
-        finally:
-            lease.release()
 
-    async def _lease(self, prepared: Prepared) -> Lease:
-        try:
-            return await self._carrier.lease(Wanted(prepared.model, "load" if prepared.only_loads else "inference"))
-        except ModelNotFound:
-            # Clients look for the name as they spelt it.
-            raise ModelNotFound(prepared.requested_model) from None
+        return await attempts.until_answered(attempt)
 
     def _timeouts(self, lease: Lease, prepared: Prepared) -> RelayTimeouts:
         limits = self._carrier.settings.timeouts_for(prepared.model)

@@ -40,15 +40,26 @@ class PeerPolicy:
         address = _address(peer)
         return address is not None and any(address in network for network in self.trusted)
 
-    def client_address(self, peer: str, forwarded_for: str | None) -> str | None:
-        """The address that the ledger keeps for a request; None where none is known or kept.
+    def client(self, peer: str, forwarded_for: str | None) -> str | None:
+        """The address of a request's client; None where none is known.
 
         Args:
             peer: the address at the other end of the connection.
             forwarded_for: the request's `X-Forwarded-For`, if any: the nearest untrusted address in it is the client.
         """
-        if self.keep == "off":
+        address = self._client(peer, forwarded_for)
+        return None if address is None else str(address)
+
+    def client_address(self, peer: str, forwarded_for: str | None) -> str | None:
+        """The address that the ledger keeps for a request, as `client`; None also where none is kept."""
+        address = None if self.keep == "off" else self._client(peer, forwarded_for)
+        if address is None:
             return None
+        if self.keep == "full":
+            return str(address)
+        return str(ipaddress.ip_network((address, _PREFIX_BITS[address.version]), strict=False))
+
+    def _client(self, peer: str, forwarded_for: str | None) -> IPAddress | None:
         address = _address(peer)
         if forwarded_for and self.trusts(peer):
             for claim in reversed(forwarded_for.split(",")):
@@ -58,11 +69,7 @@ class PeerPolicy:
                 address = claimed
                 if not self.trusts(claim.strip()):
                     break
-        if address is None:
-            return None
-        if self.keep == "full":
-            return str(address)
-        return str(ipaddress.ip_network((address, _PREFIX_BITS[address.version]), strict=False))
+        return address
 
     def client_request_id(self, peer: str, claimed: str | None) -> str | None:
         """The id that a trusted peer gave the request, if it is a plain one."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,37 @@ def test_release_twice() -> None:
     one.release()
     one.release()
     assert fleet.nodes["a"].in_flight == {other}
+
+
+def test_a_lease_is_released_at_the_end_of_its_block() -> None:
+    """However the block ends."""
+    fleet = _fleet(a=("tiny:latest",))
+    with suppress(ZeroDivisionError), _lease(SimpleDispatcher(fleet), _TINY) as lease:
+        assert fleet.nodes["a"].in_flight == {lease}
+        raise ZeroDivisionError
+    assert fleet.nodes["a"].in_flight == set()
+
+
+@given(st.sets(st.sampled_from("abc")), st.sets(st.sampled_from("abc")), st.sets(st.sampled_from("abc")))
+def test_a_place_is_told_of_where_a_lease_would_be_given(having: set[str], down: set[str], avoided: set[str]) -> None:
+    """The question takes no place, and its answer is that of the one who asks for one."""
+    fleet = _fleet(**{name: ("tiny:latest",) if name in having else () for name in "abc"})
+    for name in down:
+        fleet.failed(fleet.nodes[name], "timeout", 2.0)
+    dispatcher, wanted = SimpleDispatcher(fleet), Wanted("tiny:latest", "inference", frozenset(avoided))
+    told = dispatcher.has_place(wanted)
+    assert not any(node.in_flight for node in fleet.nodes.values())
+    assert told is isinstance(_result(dispatcher.acquire(wanted)), Lease)
+
+
+def test_a_node_that_failed_is_asked_last_until_its_next_probe() -> None:
+    """What it has in flight does not speak for it."""
+    fleet = _fleet(a=("tiny:latest",), b=("tiny:latest",))
+    dispatcher = SimpleDispatcher(fleet)
+    fleet.nodes["a"].failures.attempted("connect_failed", model="tiny:latest", client=None, at=2.0)
+    assert [_lease(dispatcher, _TINY).node.name for _ in range(2)] == ["b", "b"]
+    fleet.observed(fleet.nodes["a"], Observation("0.33.0", {"tiny:latest": {"name": "tiny"}}, {}), 3.0)
+    assert _lease(dispatcher, _TINY).node.name == "a"
 
 
 def test_lease_outlives_its_node() -> None:

@@ -214,3 +214,17 @@ def test_log_says_why() -> None:
         ("a", None, None),
     ]
     assert events[1]["count"] == 1
+
+
+def test_probes_speak_for_and_against_a_node() -> None:
+    """Each one that fails counts, not only the first; one that goes well clears them; a removed node hears no more."""
+    fleet = Fleet([_node("a")])
+    node = fleet.nodes["a"]
+    for at in (1.0, 2.0):
+        fleet.failed(node, "timeout", at)
+    assert node.failures.consecutive == 2
+    fleet.observed(node, _seen("m"), 3.0)
+    assert node.failures.consecutive == 0
+    fleet.remove("a")
+    fleet.failed(node, "timeout", 4.0)
+    assert node.failures.consecutive == 0

@@ -24,6 +24,7 @@ _CANDIDATES = st.lists(
         has_model=st.booleans(),
         resident=st.booleans(),
         in_flight=st.integers(0, 3),
+        doubtful=st.booleans(),
     ),
     max_size=6,
 ).map(lambda drawn: [attrs.evolve(candidate, name=f"n{number}") for number, candidate in enumerate(drawn)])
@@ -42,8 +43,9 @@ def _node(
     has_model: bool = True,
     resident: bool = False,
     in_flight: int = 0,
+    doubtful: bool = False,
 ) -> Candidate:
-    return Candidate(name, up, has_model, resident, in_flight)
+    return Candidate(name, up, has_model, resident, in_flight, doubtful)
 
 
 def test_fewest_in_flight() -> None:
@@ -61,6 +63,15 @@ def test_equally_busy() -> None:
     """Of equals the one where the model is resident, then the one configured first."""
     assert choose(_INFERENCE, [_node("a"), _node("b", resident=True), _node("c", resident=True)]) == "b"
     assert choose(_INFERENCE, [_node("a"), _node("b")]) == "a"
+
+
+def test_a_node_in_doubt_is_asked_last() -> None:
+    """However idle it is; where there is no other, it is asked all the same."""
+    assert choose(_INFERENCE, [_node("a", doubtful=True), _node("b", in_flight=9)]) == "b"
+    assert choose(_INFERENCE, [_node("a", doubtful=True), _node("b", up=False)]) == "a"
+    assert choose(_LOAD, [_node("a", doubtful=True), _node("b", in_flight=9)]) == "b"
+    assert choose(_LOAD, [_node("a", doubtful=True, resident=True), _node("b")]) == "a"
+    assert choose(_MANAGEMENT, [_node("a", doubtful=True), _node("b")]) == "a"
 
 
 def test_load_goes_where_the_model_is_resident() -> None:
@@ -132,11 +143,13 @@ def test_somebody_is_chosen_where_somebody_can(wanted: Wanted, candidates: list[
 
 @given(_CANDIDATES)
 def test_nobody_less_busy_is_passed_over(candidates: list[Candidate]) -> None:
-    """For inference no other node that could serve has fewer requests."""
+    """For inference no other node that could serve has fewer requests, of those that are in doubt or not alike."""
     name = choose(_INFERENCE, candidates)
     if name is not None:
         chosen = next(candidate for candidate in candidates if candidate.name == name)
         rivals = [rival for rival in candidates if rival.up and rival.has_model]
+        assert chosen.doubtful == all(rival.doubtful for rival in rivals)
+        rivals = [rival for rival in rivals if rival.doubtful == chosen.doubtful]
         assert chosen.in_flight == min(rival.in_flight for rival in rivals)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ollamamax.fleet.retries import AttemptCounts
 from ollamamax.metrics import sources
 
 if TYPE_CHECKING:
@@ -91,6 +92,24 @@ def test_fleet() -> None:
         ("ollamamax_node_last_probe_timestamp_seconds", ("a",)): 1761561000.0,
         ("ollamamax_node_in_flight", ("a",)): 2,
         ("ollamamax_node_in_flight", ("b",)): 0,
+    }
+
+
+def test_attempts() -> None:
+    """Attempts are counted by node and outcome, retries by their reason, those that never were from 0."""
+    counts = AttemptCounts()
+    counts.attempts["a", "node_error"] += 2
+    counts.retries["busy"] += 1
+    families = sources.attempts(counts)
+    counts.attempts.clear()
+    counts.retries.clear()
+    assert samples(families) == {
+        ("ollamamax_node_requests_total", ("a", "node_error")): 2,
+        ("ollamamax_retries_total", ("connect_failed",)): 0,
+        ("ollamamax_retries_total", ("connect_timeout",)): 0,
+        ("ollamamax_retries_total", ("busy",)): 1,
+        ("ollamamax_retries_total", ("unanswered",)): 0,
+        ("ollamamax_retries_total", ("over_budget",)): 0,
     }
 
 

@@ -230,6 +230,14 @@ def test_listening_beyond_loopback_is_refused_unless_authentication_is_off(liste
     assert loaded({"listen": listen}, {}, ollamamax='auth = "off"').settings.auth == "off"
 
 
+@pytest.mark.parametrize(("text", "value"), [("true", True), (" false ", False)])
+def test_a_switch_as_a_variable(text: str, value: bool) -> None:
+    """As TOML writes it; a file may write it as text, too."""
+    assert loaded({}, {"OLLAMAMAX_RETRIES_UNSTARTED": text}).settings.retries.unstarted is value
+    written = loaded({}, {}, ollamamax=f'retries.unstarted = "{text}"')
+    assert written.settings.retries.unstarted is value
+
+
 # What is refused.
 
 
@@ -243,6 +251,24 @@ def test_listening_beyond_loopback_is_refused_unless_authentication_is_off(liste
         ({"OLLAMAMAX_LISTN": "x"}, 'OLLAMAMAX_LISTN: no such setting; did you mean "OLLAMAMAX_LISTEN"?'),
         ({"OLLAMAMAX_QQQ": "x"}, "OLLAMAMAX_QQQ: no such setting; docs/settings.md lists them all"),
         ({"OLLAMAMAX_MODELS": "x"}, "OLLAMAMAX_MODELS: is no variable; expected this setting in the file"),
+        (
+            {"OLLAMAMAX_RETRIES_UNSTARTED": "no"},
+            'retries.unstarted (from OLLAMAMAX_RETRIES_UNSTARTED): "no" cannot be used; expected true or false',
+        ),
+        (
+            {"OLLAMAMAX_RETRIES_BUDGET_RATIO": "1.1"},
+            (
+                'retries.budget_ratio (from OLLAMAMAX_RETRIES_BUDGET_RATIO): "1.1" cannot be used; expected a number, '
+                "at least 0, at most 1"
+            ),
+        ),
+        (
+            {"OLLAMAMAX_RETRIES_BUDGET_MINIMUM": "-1"},
+            (
+                'retries.budget_minimum (from OLLAMAMAX_RETRIES_BUDGET_MINIMUM): "-1" cannot be used; expected a whole '
+                "number, at least 0"
+            ),
+        ),
         (
             {"OLLAMAMAX_AUTH": "on"},
             'auth (from OLLAMAMAX_AUTH): "on" cannot be used; expected "beyond_loopback" or "off"',

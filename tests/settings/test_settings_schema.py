@@ -41,6 +41,7 @@ class Sample(Struct, frozen=True, kw_only=True):
     count: Annotated[Count, Meta(le=9)] = 1
     ratio: Annotated[float, Meta(gt=0.5, lt=7)] = 1.0
     plain: float | None = None
+    switch: Annotated[bool, Meta(description="A switch.")] = True
     choice: Literal["one", "two"] = "two"
     first: Section = Section()
     nodes: tuple[NodeSettings, ...] = (NodeSettings(name="n", url="u"),)
@@ -57,6 +58,7 @@ TABLE = [
     ("count", 1, "integer", "", "at least 1, at most 9", "", "", None, "a whole number, at least 1, at most 9"),
     ("ratio", 1.0, "number", "", "above 0.5", "", "", None, "a number, above 0.5"),
     ("plain", None, "number", "", "", "", "", None, "a number"),
+    ("switch", True, "true or false", "", "", "", "A switch.", None, "true or false"),
     ("choice", "two", '"one" or "two"', "", "", "", "", None, '"one" or "two"'),
     ("first.wait_seconds", 1.5, "number", "seconds", "above 0", "", "A time.", 3.0, "a number of seconds, above 0"),
     (
@@ -91,7 +93,13 @@ def test_a_prefix_stands_before_each_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
-    [("count", 9, 10), ("ratio", 0.6, 0.5), ("choice", "one", "three"), ("first.wait_seconds", 0.1, 0)],
+    [
+        ("count", 9, 10),
+        ("ratio", 0.6, 0.5),
+        ("choice", "one", "three"),
+        ("switch", False, "x"),
+        ("first.wait_seconds", 0.1, 0),
+    ],
 )
 def test_the_annotation_bounds_the_value(name: str, good: object, bad: object) -> None:
     """What is told of a setting and what is accepted come from the same place."""

@@ -12,7 +12,9 @@ Whoever leaves the house has every rule checked that holds for all requests: see
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Self, cast
 
 from memory_network import MemoryReactor
@@ -23,13 +25,14 @@ from web.memory_store import MemoryStore
 from web.scripted_node import ScriptedNode
 
 from ollamamax.service import Gateway
-from ollamamax.settings import LEAVES, LoadedSettings, ModelSettings, Settings
+from ollamamax.settings import LEAVES, LoadedSettings, ModelSettings, NodeSettings, Settings
 from ollamamax.simulator.service import simulated_site
 from ollamamax.simulator.settings import SimulatorSettings
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.store.store import Store
 
 NODE_PORT = 11434
+NODE_NAME = "ollama"
 LISTEN = "tcp:8080:interface=127.0.0.1"
 
 
@@ -39,6 +42,8 @@ class House:
     Args:
         models: of the scripted node, resident unless told.
         resident: of the scripted node.
+        others: further scripted nodes by their names, each with its models, which are resident; they listen on the
+            ports behind the first one's, in this order.
         simulated: a simulated node in its place.
         sources: where a setting is said to come from, if not from its default.
         store_fault: what opening the store raises.
@@ -49,6 +54,7 @@ class House:
     Attributes:
         reactor: the clock and the network.
         node: the scripted node, which listens where the default setting looks for one.
+        nodes: the scripted nodes by name; the first one is called `ollama`.
         store: what was kept.
         gateway: the service.
     """
@@ -58,6 +64,7 @@ class House:
         *,
         models: tuple[str, ...] = ("tiny:latest",),
         resident: tuple[str, ...] | None = None,
+        others: Mapping[str, tuple[str, ...]] | None = None,
         simulated: SimulatorSettings | None = None,
         start: bool = True,
         sources: dict[str, str] | None = None,
@@ -68,6 +75,13 @@ class House:
         self.reactor = MemoryReactor()
         self.store = MemoryStore()
         self.node = ScriptedNode(self.reactor, models, models if resident is None else resident)
+        self.nodes = {NODE_NAME: self.node}
+        for name, names in (others or {}).items():
+            self.nodes[name] = ScriptedNode(self.reactor, names, names)
+            self.reactor.listenTCP(self.port_of(name), self.nodes[name])
+        if others:
+            urls = {name: f"http://127.0.0.1:{self.port_of(name)}" for name in self.nodes}
+            settings["nodes"] = tuple(NodeSettings(name=name, url=url) for name, url in urls.items())
         self._runners = None
         if simulated is None:
             self.reactor.listenTCP(NODE_PORT, self.node)
@@ -101,6 +115,16 @@ class House:
         if self._store_fault is not None:
             raise self._store_fault
         return cast("Store", self.store)
+
+    # Nodes.
+
+    def port_of(self, name: str) -> int:
+        """Where a node listens."""
+        return NODE_PORT + list(self.nodes).index(name)
+
+    def refuse(self, name: str) -> None:
+        """From now on a node takes no connections."""
+        self.reactor.ports[self.port_of(name)].stopListening()
 
     # Clients.
 
@@ -173,6 +197,22 @@ class House:
         found = self._samples("ollamamax_http_client_disconnects_total")
         return {(sample.labels["endpoint"], sample.labels["phase"]): int(sample.value) for sample in found}
 
+    @property
+    def attempts(self) -> dict[tuple[str, str], int]:
+        """How many attempts ended, by node and outcome."""
+        found = self._exposed("ollamamax_node_requests_total")
+        return {(labels["node"], labels["outcome"]): value for labels, value in found}
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """How many retries there were, by reason, those that never were left out."""
+        found = self._exposed("ollamamax_retries_total")
+        return {labels["reason"]: value for labels, value in found if value}
+
+    def _exposed(self, name: str) -> list[tuple[dict[str, str], int]]:
+        lines = [line for line in self.gateway.metrics.text().decode().splitlines() if line.startswith(f"{name}{{")]
+        return [(dict(re.findall(r'(\w+)="([^"]*)"', line)), int(float(line.rpartition(" ")[2]))) for line in lines]
+
     def _samples(self, name: str) -> list[Any]:
         families = self.gateway.metrics.http.snapshot()()
         return [sample for family in families for sample in family.samples if sample.name == name]
@@ -207,6 +247,7 @@ class House:
         if self.rooms is not None:
             assert [node.name for node in self.rooms.fleet.nodes.values() if node.in_flight] == []
             assert len(self.rooms.relay) == 0
+            assert (self.rooms.budget.active, self.rooms.budget.retrying) == (0, 0)
         assert self.gateway.metrics.http.live == set()
         for port in list(self.reactor.ports.values()):
             port.stopListening()

@@ -96,6 +96,10 @@ def test_nodes_and_their_health(house: House) -> None:
     house.pass_time(20.0)
     health = document(house, "/api/v1/nodes/ollama/health")
     assert (health["node"], health["status"], health["error"]) == ("ollama", "down", "timeout")
+    last = health["last_failure"]
+    assert (last["kind"], last["at"]) == ("probe_failed", health["checked_at"])
+    assert health["consecutive_failures"] >= 2
+    assert health["models"] == []
 
 
 def test_a_node_that_was_not_tried_yet(open_house: OpenHouse) -> None:

@@ -13,6 +13,7 @@ from web.memory_site import MemoryConnection, make_site
 from web.memory_store import MemoryLedger
 
 from ollamamax.fleet.dispatch import Lease
+from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.fleet.routing import Wanted
 from ollamamax.settings import Settings
 from ollamamax.simulator.settings import EMBEDDER, TINY, SimulatorSettings
@@ -239,6 +240,9 @@ class Queue:
     def acquire(self, wanted: Wanted) -> Deferred[Lease]:
         return self.waiting
 
+    def has_place(self, wanted: Wanted) -> bool:
+        return True
+
 
 def test_a_client_that_leaves_the_queue(house: House) -> None:
     """It waits no longer, and its row says that it has gone and that no node heard of it."""
@@ -249,6 +253,8 @@ def test_a_client_that_leaves_the_queue(house: House) -> None:
         relay=house.rooms.relay,
         ledger=ledger,
         settings=Settings(),
+        budget=RetryBudget(0.2, 3),
+        counts=AttemptCounts(),
         peers=PeerPolicy.of((), "full"),
         endpoint_of=lambda _: "/api/chat",
         now=lambda: 7.0,

@@ -37,6 +37,7 @@ def test_the_client_is_the_nearest_address_that_is_not_trusted(
 ) -> None:
     """`X-Forwarded-For` counts only from trusted peers, and only as far as trusted peers wrote it."""
     assert full.client_address(peer, forwarded) == address
+    assert full.client(peer, forwarded) == address
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,8 @@ def test_the_client_is_the_nearest_address_that_is_not_trusted(
     ],
 )
 def test_how_much_of_an_address_is_kept(keep: str, peer: str, address: str | None) -> None:
-    """`prefix` keeps the network, `off` nothing."""
+    """`prefix` keeps the network, `off` nothing; while a request runs its client is known all the same."""
+    assert PeerPolicy.of([], keep).client(peer, None) == (None if peer == "nonsense" else peer)
     assert PeerPolicy.of([], keep).client_address(peer, None) == address
 
 

@@ -115,7 +115,7 @@ def test_bytes_may_arrive_as_they_like(cuts: list[int], first: bool) -> None:
 
 def test_the_rest_streams(house: House) -> None:
     """Once the model is known nothing is kept: what arrives goes on at once, and never much of it waits here."""
-    file = FILE % (b"x" * 20 * MEGABYTE)
+    file = FILE % (b"x" * 6 * MEGABYTE)
     client = begin(house, len(MODEL + file + END))
     send(house, client, MODEL + file[:MEGABYTE])
     exchange = house.node.exchange
@@ -147,7 +147,7 @@ def test_a_slow_node_slows_its_client(house: House) -> None:
 def test_a_whole_answer_may_take_its_time(house: House) -> None:
     """The words come when all of them are known: there is no limit for a first byte, as for a stream."""
     client = house.ask("POST", PATH, MODEL + FILE % SOUND + STREAM + END, headers=(TYPE,))
-    house.pass_time(1000.0)
+    house.pass_time(400.0)
     house.node.exchange.answer(b"a b", kind="text/plain")
     (answer,) = client.answers()
     assert (answer.status, answer.body, answer.header("Content-Type")) == (200, b"a b", "text/plain")
