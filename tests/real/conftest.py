@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from real.processes import Process, Processes
 
+# What it compares is worth seeing where it differs, as in a test.
+pytest.register_assert_rewrite("real.official")
+
 
 @pytest.fixture
 def processes(tmp_path: Path) -> Iterator[Processes]:

@@ -38,6 +38,10 @@ _VOLATILE = {"id", "item_id", "call_id", "created", "created_at", "completed_at"
 class Flavour(Protocol):
     """One way of calling a client."""
 
+    @property
+    def client(self) -> Any:
+        """The client itself."""
+
     def answer(self, ask: Ask) -> Any:
         """What a call gives."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from real.official import FLAVOURS, IMAGE, Compared, anthropic_client
+from real.official import FLAVOURS, IMAGE, Ask, Compared, anthropic_client
 from real.processes import Process
 
 MESSAGES: list[Any] = [{"role": "user", "content": "hello LIMIT 6"}]
@@ -79,23 +79,24 @@ def test_a_message_ends_at_its_length(clients: Compared) -> None:
 
 def test_what_else_a_message_may_be_asked_for(clients: Compared) -> None:
     """A system prompt in both its forms, blocks of text, sampling options and stop sequences are carried."""
-    for system in ("Be brief.", [{"type": "text", "text": "Be brief."}]):
-        answer = clients.answer(
-            lambda client, system=system: client.messages.create(
-                model="tiny",
-                system=system,
-                messages=[
-                    {"role": "user", "content": [{"type": "text", "text": "hello"}]},
-                    {"role": "assistant", "content": "yes?"},
-                    *MESSAGES,
-                ],
-                max_tokens=50,
-                stop_sequences=["never"],
-                extra_body={"temperature": 0.5, "top_p": 0.9, "top_k": 9},
-                metadata={"user_id": "somebody"},
-            )
+
+    def asked(system: Any) -> Ask:
+        return lambda client: client.messages.create(
+            model="tiny",
+            system=system,
+            messages=[
+                {"role": "user", "content": [{"type": "text", "text": "hello"}]},
+                {"role": "assistant", "content": "yes?"},
+                *MESSAGES,
+            ],
+            max_tokens=50,
+            stop_sequences=["never"],
+            metadata={"user_id": "somebody"},
+            extra_body={"temperature": 0.5, "top_p": 0.9, "top_k": 9},
         )
-        assert answer.content[0].text
+
+    for system in ("Be brief.", [{"type": "text", "text": "Be brief."}]):
+        assert clients.answer(asked(system)).content[0].text
 
 
 def test_a_message_that_thinks(clients: Compared) -> None:

@@ -42,13 +42,18 @@ class Clients(NamedTuple):
     anthropic: Compared
 
 
+@pytest.fixture(scope="module")
+def narrow_gateway(shared_processes: Processes, nodes: list[str]) -> Process:
+    """A gateway that takes small bodies only."""
+    arguments = [f"--node=node{number}={url}" for number, url in enumerate(nodes)]
+    return shared_processes.gateway(*arguments, environ={"OLLAMAMAX_LIMITS_MAX_BODY_BYTES": str(MAX_BODY_BYTES)})
+
+
 @pytest.fixture(scope="module", params=FLAVOURS)
-def clients(request: pytest.FixtureRequest, shared_processes: Processes, nodes: list[str]) -> Iterator[Clients]:
-    """All clients of one flavour; the gateway takes small bodies only."""
-    arguments = [*(f"--node=node{number}={url}" for number, url in enumerate(nodes))]
-    gateway = shared_processes.gateway(*arguments, environ={"OLLAMAMAX_LIMITS_MAX_BODY_BYTES": str(MAX_BODY_BYTES)})
+def clients(request: pytest.FixtureRequest, narrow_gateway: Process, nodes: list[str]) -> Iterator[Clients]:
+    """All clients of one flavour."""
     with ExitStack() as stack:
-        urls = (gateway.url, nodes[0])
+        urls = (narrow_gateway.url, nodes[0])
         made = (
             Compared(*(stack.enter_context(make(request.param, url)) for url in urls))
             for make in (openai_client, anthropic_client)
@@ -108,17 +113,6 @@ def test_a_stream_of_anthropic_that_breaks_off_raises(clients: Clients, name: st
     assert clients.anthropic.gateway.events(made("LIMIT 2"))
 
 
-def test_a_transcription_that_breaks_off_raises(clients: Clients) -> None:
-    """Of a transcription nothing comes before its end, and Ollama ends it empty: the client has no text to take."""
-    for word in ("CUT", "DIE"):
-        with pytest.raises(openai.APIError):
-            clients.openai.gateway.answer(
-                lambda client, word=word: client.audio.transcriptions.create(
-                    model="tiny", file=SOUND, prompt=f"{word} LIMIT 12"
-                )
-            )
-
-
 # Before the first byte.
 
 OPENAI_ROUTES: Mapping[str, Callable[..., Ask]] = {
@@ -145,14 +139,16 @@ def message(model: str, prompt: str, **options: Any) -> Ask:
     return lambda client: client.messages.create(model=model, messages=said(prompt), max_tokens=50, **options)
 
 
+def failure(flavour: Flavour, ask: Ask) -> Any:
+    """The error that a call raises: one of a status, of the client's own."""
+    with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as raised:
+        flavour.answer(ask)
+    return raised.value
+
+
 def fails_alike(compared: Compared, ask: Ask) -> Any:
     """The error that a call raises before the gateway, whose class is that of the node's."""
-    errors = []
-    for flavour in (compared.gateway, compared.node):
-        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as raised:
-            flavour.answer(ask)
-        errors.append(raised.value)
-    through, direct = errors
+    through, direct = failure(compared.gateway, ask), failure(compared.node, ask)
     assert (type(through), through.status_code) == (type(direct), direct.status_code)
     assert through.request_id
     return through
@@ -224,6 +220,13 @@ def test_an_engine_that_fails_is_an_internal_server_error(clients: Clients, prom
     assert error.type == "api_error"
 
 
+def test_a_transcription_that_breaks_off_raises(clients: Clients) -> None:
+    """Of a transcription nothing comes before its end, and Ollama ends it empty: the client has no text to take."""
+    for word in ("CUT", "DIE"):
+        with pytest.raises(openai.APIError):
+            clients.openai.gateway.answer(OPENAI_ROUTES["transcriptions"]("tiny", f"{word} LIMIT 12"))
+
+
 def test_what_the_gateway_refuses_by_itself(clients: Clients) -> None:
     """A body that is too large, an encoding that is not spoken, a path and a method that are none."""
     long, encoded = "x" * (MAX_BODY_BYTES + 1), {"Content-Encoding": "br"}
@@ -238,10 +241,9 @@ def test_what_the_gateway_refuses_by_itself(clients: Clients) -> None:
         (clients.anthropic.gateway, lambda client: client.get("/v1/messages", cast_to=object), 405),
     ]
     for flavour, ask, status in refused:
-        with pytest.raises((openai.APIStatusError, anthropic.APIStatusError)) as raised:
-            flavour.answer(ask)
-        assert raised.value.status_code == status
-        assert raised.value.request_id
+        error = failure(flavour, ask)
+        assert error.status_code == status
+        assert error.request_id
 
 
 def test_the_id_of_a_request_is_seen(clients: Clients) -> None:
@@ -320,9 +322,7 @@ def test_a_client_tries_again_when_it_makes_sense(troubled: Troubled, status: in
         flavour, (make, _, asked) = each
         started = time.monotonic()
         with make(flavour, gateway.url, retries=1) as client:
-            with pytest.raises((openai.InternalServerError, anthropic.InternalServerError)) as raised:
-                client.events(asked(model))
-            assert raised.value.status_code == status
+            assert failure(client, asked(model)).status_code == status
         return time.monotonic() - started
 
     every = [(flavour, asked) for flavour in FLAVOURS for asked in ASKED]

@@ -96,6 +96,7 @@ def form() -> bytes:
 def leaving_clients(random: Random) -> list[Leaving]:
     """As many of each route as of any other, streaming and not, at every moment; and those who make no request."""
     clients = []
+    moments: tuple[str, ...]
     for number in range(CLIENTS + UNFINISHED):
         path = list(BODIES)[number % len(BODIES)]
         if path == TRANSCRIPTIONS:
