@@ -16,7 +16,6 @@ from twisted.internet.interfaces import IReactorFromThreads
 from ollamamax.store.failures import StoreUnavailable
 from ollamamax.store.pool import ConnectionPool
 from ollamamax.store.schema import nodes
-from ollamamax.store.sqlite import SqliteFile, is_broken
 from ollamamax.store.statistics import PoolStatistics
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ ROW = {"name": "n", "url": "http://n", "simulated": False, "version": None, "fir
 
 def add_node(transaction: Transaction) -> int:
     """Writes one row."""
-    return transaction.change(insert(nodes), [ROW])
+    return transaction.change(insert(nodes).values(ROW))
 
 
 def read_nodes(transaction: Transaction) -> list[str]:
@@ -89,15 +88,19 @@ def test_a_failed_statement_says_why_and_nothing_more(database: Database, fired:
     fired(database.writer.run(add_node))
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.writer.run(add_node))
-    assert caught.value.detail == "UNIQUE constraint failed: nodes.name"
+    assert caught.value.detail == {
+        "sqlite": "UNIQUE constraint failed: nodes.name",
+        "postgresql": "UniqueViolation, SQLSTATE 23505",
+    }[database.kind]
     assert (caught.value.status, caught.value.code) == (503, "store_unavailable")
     snapshot = database.statistics.snapshot()
     assert snapshot.queries["insert", "nodes", "error"] == 1
     assert (snapshot.errors_total, snapshot.closed["error"]) == (1, 0)
 
 
-def test_a_locked_database_is_an_error_of_begin(database: Database, fired: Fired) -> None:
-    """While another program writes, `begin` fails; the connection is kept."""
+def test_a_locked_file_is_an_error_of_begin(sqlite_database: Database, fired: Fired) -> None:
+    """While another program writes, SQLite's `begin` fails; the connection is kept."""
+    database = sqlite_database
     other = database.lock()
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.writer.run(add_node))
@@ -114,15 +117,19 @@ def test_readers_cannot_write(database: Database, fired: Fired) -> None:
     """A reading connection refuses to write, and is replaced after it was asked to."""
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.reader.run(add_node))
-    assert caught.value.detail == "attempt to write a readonly database"
+    assert caught.value.detail == {
+        "sqlite": "attempt to write a readonly database",
+        "postgresql": "cannot execute INSERT in a read-only transaction",
+    }[database.kind]
     snapshot = database.statistics.snapshot()
     assert (snapshot.closed["error"], snapshot.open) == (1, 1)
     assert fired(database.reader.run(read_nodes)) == []
     assert database.statistics.snapshot().open == 2
 
 
-def test_a_file_that_is_gone_is_not_made_again(database: Database, fired: Fired) -> None:
+def test_a_file_that_is_gone_is_not_made_again(sqlite_database: Database, fired: Fired) -> None:
     """A new connection to a removed database fails, is counted, and leaves no empty file behind."""
+    database = sqlite_database
     database.path.unlink()
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.reader.run(read_nodes))
@@ -175,16 +182,17 @@ def test_closing_waits_for_the_work_at_hand(database: Database, fired: Fired) ->
 @asynchronous
 async def test_real_threads(database: Database) -> None:
     """Truth on real threads: two work at once, a third asker waits; results come on the reactor's thread."""
-    file = SqliteFile(database.path)
-    statistics = PoolStatistics("sqlite", 2)
+    place = database.home.place
+    statistics = PoolStatistics(place.dialect, 2)
     before = threading.active_count()
     pool = ConnectionPool(
-        file.reading_engine(2),
+        place.reading_engine(2),
         reactor=IReactorFromThreads(reactor),
         size=2,
         statistics=statistics,
         writes=False,
-        is_broken=is_broken,
+        is_broken=place.is_broken,
+        patience_seconds=60.0,
     )
     assert threading.active_count() == before, "threads are made when they are needed"
     arrived = threading.Semaphore(0)
