@@ -9,7 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ollamamax.settings.checks import POSTGRESQL_SCHEMES
 from ollamamax.store.failures import StoreError
-from ollamamax.store.sqlite import BUSY_TIMEOUT_SECONDS, DEFAULT_FILE_NAME, SqliteFile, file_of, make_private
+from ollamamax.store.sqlite import DEFAULT_FILE_NAME, SqliteFile, file_of, make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,16 +68,13 @@ class Place(Protocol):
         """A failure at the start, in one line for the operator."""
 
 
-def place_of(
-    url: str, state_directory: Path, *, make: bool = True, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
-) -> Place:
+def place_of(url: str, state_directory: Path, *, make: bool = True) -> Place:
     """The database that a URL names; it need not be there, and nothing is asked of it.
 
     Args:
         url: `sqlite:////path/to/file` or a PostgreSQL URL; empty for `ollamamax.db` in the state directory.
         state_directory: where that one is.
         make: make the state directory where it is needed and not there, for this user alone.
-        busy_timeout_seconds: how long SQLite waits for a lock of another program.
 
     Raises:
         StoreError: the URL names none, or the directory cannot be made.
@@ -86,7 +83,7 @@ def place_of(
         from ollamamax.store.postgresql import PostgresqlServer
 
         return PostgresqlServer(url)
-    return SqliteFile(_path(url, state_directory, make=make), busy_timeout_seconds)
+    return SqliteFile(_path(url, state_directory, make=make))
 
 
 def _path(url: str, state_directory: Path, *, make: bool) -> Path:

@@ -64,13 +64,14 @@ class PostgresqlServer:
 
     Attributes:
         url: as it was set, with its password.
+        patience_seconds: how long a unit of work may take.
     """
 
     url: str
+    patience_seconds: float | None = UNIT_SECONDS
 
     dialect: ClassVar[str] = "postgresql"
     is_exclusive: ClassVar[bool] = False
-    patience_seconds: ClassVar[float | None] = UNIT_SECONDS
 
     @property
     def name(self) -> str:

@@ -20,7 +20,6 @@ from ollamamax.store.ledger import Ledger
 from ollamamax.store.place import Place, place_of
 from ollamamax.store.pool import ConnectionPool
 from ollamamax.store.revisions import bring_to_head, require_head
-from ollamamax.store.sqlite import BUSY_TIMEOUT_SECONDS
 from ollamamax.store.statistics import PoolStatistics, QueryObserver
 from ollamamax.store.text import storable_text
 from ollamamax.store.transaction import Transaction
@@ -73,25 +72,39 @@ class Store:
         reactor: IReactorFromThreads,
         pool_size: int,
         observer: QueryObserver | None = None,
-        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
     ) -> Store:
-        """Opens the database; one that belongs to this process alone is brought to the present schema.
+        """Opens the database that a URL names, as `at` does.
+
+        Args:
+            url: `sqlite:////path/to/file` or a PostgreSQL URL; empty for `ollamamax.db` in the state directory.
+            state_directory: made where it is needed and not there, for this user alone.
+            reactor: as for `at`, and so are the others.
+            pool_size: connections.
+            observer: hears of queries.
+
+        Raises:
+            StoreError: it cannot be opened; the text is one line for the operator.
+        """
+        return cls.at(place_of(url, state_directory), reactor=reactor, pool_size=pool_size, observer=observer)
+
+    @classmethod
+    def at(
+        cls, place: Place, *, reactor: IReactorFromThreads, pool_size: int, observer: QueryObserver | None = None
+    ) -> Store:
+        """Opens a database; one that belongs to this process alone is brought to the present schema.
 
         It blocks, so it is called before the reactor runs, and after a fork if there is one: it holds a lock, open
         files and sockets. It starts no thread.
 
         Args:
-            url: `sqlite:////path/to/file` or a PostgreSQL URL; empty for `ollamamax.db` in the state directory.
-            state_directory: made where it is needed and not there, for this user alone.
+            place: where it is.
             reactor: where results arrive; also the clock (IReactorTime).
             pool_size: connections to the database, at least 2: one of them writes and the others read.
             observer: hears of every query, mostly on the store's threads.
-            busy_timeout_seconds: how long SQLite waits for a lock of another program.
 
         Raises:
             StoreError: it cannot be opened; the text is one line for the operator.
         """
-        place = place_of(url, state_directory, busy_timeout_seconds=busy_timeout_seconds)
         place.acquire()
         size = max(pool_size, _SMALLEST_POOL)
         statistics = PoolStatistics(place.dialect, size, observer)

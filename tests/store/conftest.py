@@ -37,8 +37,10 @@ def home(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Sql
     if store_kind == "sqlite":
         return SqliteHome(tmp_path)
     emptied = PostgresqlHome(request.getfixturevalue("postgresql"), request.getfixturevalue("shared_database"))
-    emptied.ask("with a as (delete from requests), b as (delete from nodes), c as (delete from instances) "
-                "delete from models_seen")
+    emptied.ask(
+        "with a as (delete from requests), b as (delete from nodes), c as (delete from instances) "
+        "delete from models_seen"
+    )
     return emptied
 
 
