@@ -36,7 +36,7 @@ sys.modules.setdefault("hypothesis.extra._patching", None)  # type: ignore[arg-t
 _STRICT = "--strict-services"
 _DESELECTED = pytest.StashKey[int]()
 # A test that runs on each database says by this property on which one it ran.
-STORE_PROPERTY = "store"
+_STORE_PROPERTY = "store"
 _STORES = ("sqlite", "postgresql")
 # How often the reactor may turn before what is due at once counts as left behind (a connection's end takes two turns).
 _GRACE_TURNS = 5
@@ -65,6 +65,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Takes what is alive by now out of the collector's sight, so that collecting after every test costs little."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that run on each database."""
+    for item in items:
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("store_kind")  # type: ignore[attr-defined]
+        if kind:
+            item.user_properties.append((_STORE_PROPERTY, kind))
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
@@ -119,7 +127,7 @@ def _store_tests(config: pytest.Config) -> dict[str, int]:
     """How many of the tests that run on each database passed on which."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     passed = reporter.stats.get("passed", []) if reporter is not None else []
-    ran = [value for report in passed for name, value in report.user_properties if name == STORE_PROPERTY]
+    ran = [value for report in passed for name, value in report.user_properties if name == _STORE_PROPERTY]
     return {store: ran.count(store) for store in _STORES}
 
 
@@ -275,11 +283,10 @@ def postgresql() -> Iterator[Cluster]:
     cluster.remove()
 
 
-@pytest.fixture(params=_STORES)
+@pytest.fixture(scope="module", params=_STORES)
 def store_kind(request: pytest.FixtureRequest) -> str:
-    """`sqlite` or `postgresql`: a test that takes it, or a fixture that does, runs on each and is counted."""
+    """`sqlite` or `postgresql`: a test that takes it, or takes what takes it, runs on each and is counted."""
     kind = str(request.param)
-    request.node.user_properties.append((STORE_PROPERTY, kind))
     if kind == "postgresql":
         request.getfixturevalue("postgresql")
     return kind

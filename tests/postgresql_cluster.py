@@ -1,7 +1,7 @@
 """A PostgreSQL server of the tests' own: a cluster in a temporary folder, from the programs of the Debian package.
 
-PostgreSQL does not run as root, so a test that does starts it as somebody else. Nothing is flushed to the disk: what a
-killed server would lose is no subject of these tests.
+PostgreSQL does not run as root, so a test that does starts it as somebody else. Nothing is flushed to the disk, so what
+is committed outlives the server, though not the machine.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ _POLL_SECONDS = 0.01
 _SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
     "autovacuum": "off",
     "jit": "off",
     "shared_buffers": "16MB",

@@ -195,12 +195,12 @@ def check_database(url: str) -> None:
 
     What a PostgreSQL URL says of hosts, ports and options is read by libpq alone, when the database is opened.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
     kind, _, driver = scheme.casefold().partition("+")
     if kind in ("postgresql", "postgres"):
-        if separator and scheme.casefold() not in POSTGRESQL_SCHEMES:
+        if scheme.casefold() not in POSTGRESQL_SCHEMES:
             raise Refused(f'names the driver "{driver}", which is not used here; expected {_POSTGRESQL_FORM}')
-        if not separator or not rest.strip("/") or any(character.isspace() for character in url):
+        if not rest.strip("/") or any(character.isspace() for character in url):
             raise Refused(f"is not the URL of a PostgreSQL database; expected {_POSTGRESQL_FORM}")
         return
     parts = urlsplit(url)

@@ -52,8 +52,8 @@ _UPGRADER = {"lock_timeout": f"{UPGRADE_LOCK_SECONDS}s"}
 # Words of libpq and of the server, which say no code when a connection is refused.
 _CURES = {
     "password": "correct the user or the password, which may stand in the file of database_file or of PGPASSFILE",
-    "role": "create the role, or correct the user",
-    "does not exist": "create the database with createdb, or name another one",
+    'FATAL:  role "': "create the role, or correct the user",
+    'FATAL:  database "': "create the database with createdb, or name another one",
 }
 _CURE = "start PostgreSQL there, or correct the URL"
 
