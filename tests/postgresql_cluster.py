@@ -32,6 +32,7 @@ GUARDED_ROLE = "guarded"
 
 PASSWORD = "geheim"
 _TEMPLATE = "upgraded"
+_EMPTY = "empty"
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.01
 _SETTINGS = {
@@ -83,6 +84,7 @@ class Cluster:
         self.start()
         self.run(f"create role {GUARDED_ROLE} login password '{PASSWORD}'")
         self.run(f"create database {_TEMPLATE}")
+        self.run(f"create database {_EMPTY}")
         Administration(self.url(_TEMPLATE), self.directory).upgrade()
 
     def url(self, database: str, *, role: str = ROLE, password: str = "") -> str:
@@ -90,12 +92,19 @@ class Cluster:
         secret = f":{password}" if password else ""
         return f"postgresql://{role}{secret}@127.0.0.1:{self.port}/{database}"
 
-    def create(self, *, upgraded: bool = True) -> str:
-        """A new database; its name."""
+    def create(self) -> str:
+        """A new database with the present schema; its name."""
         self._made += 1
         name = f"database_{self._made}"
-        self.run(f"create database {name}" + (f" template {_TEMPLATE}" if upgraded else ""))
+        self.run(f"create database {name} template {_TEMPLATE}")
         return name
+
+    def empty(self) -> str:
+        """The one database that holds nothing, whatever the last test left there; its name."""
+        self.terminate(_EMPTY)
+        self.run("drop schema public cascade", _EMPTY)
+        self.run("create schema public", _EMPTY)
+        return _EMPTY
 
     def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
         """A connection of another program, each statement a transaction of its own."""
@@ -106,7 +115,7 @@ class Cluster:
     def run(self, statement: str, database: str = "postgres") -> Sequence[tuple[Any, ...]]:
         """Runs a statement as another program; the rows that it gives."""
         with self.connect(database) as connection:
-            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def terminate(self, database: str) -> int:

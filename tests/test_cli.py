@@ -147,7 +147,7 @@ def empty_database(store_kind: str, request: pytest.FixtureRequest, tmp_path: Pa
     if store_kind == "sqlite":
         return f"sqlite:///{tmp_path}/a.db", f"{tmp_path}/a.db"
     cluster: Cluster = request.getfixturevalue("postgresql")
-    url = cluster.url(cluster.create(upgraded=False), password="geheim")
+    url = cluster.url(cluster.empty(), password="geheim")
     return url, url.replace("geheim", "***")
 
 

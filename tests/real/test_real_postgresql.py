@@ -88,7 +88,7 @@ def stats(gateway: Process) -> dict[str, Any]:
 
 def test_an_empty_database_is_one_line_with_its_cure(processes: Processes, postgresql: Cluster) -> None:
     """The server ends with status 1, whatever its twistd logs; after the command that it names it starts."""
-    database = postgresql.create(upgraded=False)
+    database = postgresql.empty()
     option = f"--database={postgresql.url(database, password='geheim')}"
     shown = option.removeprefix("--database=").replace("geheim", "***")
     refused = processes.bare_gateway(LISTEN, option)

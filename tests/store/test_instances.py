@@ -1,4 +1,4 @@
-"""Processes that share a database: heartbeats, silence, what the silent leave behind. The database's clock is a fake."""
+"""Processes that share a database: heartbeats, silence, what the silent leave behind. The clock is a fake one."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def pass_time(database: Database, seconds: float) -> None:
 
 def outcomes(database: Database) -> dict[str, str | None]:
     """The outcome of each request."""
-    return dict(database.ask("select id, outcome from requests"))  # type: ignore[arg-type]
+    return dict(database.ask("select id, outcome from requests"))
 
 
 def instances(database: Database) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 from sqlalchemy.exc import DatabaseError
 from store.databases import PostgresqlHome, SqliteHome
 
@@ -35,7 +35,7 @@ def empty(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Ho
     if store_kind == "sqlite":
         return SqliteHome(tmp_path)
     cluster: Cluster = request.getfixturevalue("postgresql")
-    return PostgresqlHome(cluster, cluster.create(upgraded=False))
+    return PostgresqlHome(cluster, cluster.empty())
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_failed_migration_leaves_nothing_behind(engine: Engine, empty: Home) -
 
 def test_two_upgrades_at_once(postgresql: Cluster) -> None:
     """On PostgreSQL one of them does it, the other waits and finds it done."""
-    home = PostgresqlHome(postgresql, postgresql.create(upgraded=False), options="")
+    home = PostgresqlHome(postgresql, postgresql.empty(), options="")
     found: list[str | None] = []
 
     def run() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from ollamamax.store.failures import StoreError
-from ollamamax.store.sqlite import SqliteFile, DEFAULT_FILE_NAME, file_of, make_private
+from ollamamax.store.sqlite import DEFAULT_FILE_NAME, SqliteFile, file_of, make_private
 
 if TYPE_CHECKING:
     from store.databases import Database

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,12 +50,9 @@ def test_nobody_judges_over_a_gap(steps: list[float]) -> None:
         watch = watch.beaten(beats[-1] + step)
         beats.append(watch.until)
         if watch.may_judge:
-            row = [moment for moment in beats[beats.index(watch.since) :]] if watch.since in beats else []
-            assert row
+            row = beats[max(index for index, moment in enumerate(beats) if moment == watch.since) :]
             assert row[-1] - row[0] >= SILENCE_SECONDS
-            assert all(
-                0 <= later - earlier <= LONGEST_GAP_SECONDS for earlier, later in zip(row, row[1:], strict=False)
-            )
+            assert all(0 <= later - earlier <= LONGEST_GAP_SECONDS for earlier, later in pairwise(row))
 
 
 def test_a_minute_is_silence() -> None:
