@@ -25,16 +25,19 @@ REQUIREMENTS = [
     "attrs>=24.2",  # frozen values with the converters that the type checker understands
     "SQLAlchemy>=2.0.40",  # Core, typed; the 2.0 series is the oldest that is maintained
     "alembic>=1.15",  # migrations applied at start, configured without a file
+    "psycopg[binary]>=3.2.2",  # PostgreSQL, loaded for its URLs alone; the first whose wheels (libpq in them) know 3.13
     "click>=8.2",  # the `ollamamax` command
 ]
 
 TEST = [
+    "anthropic>=2",  # the official client, run unmodified against the server; as openai, on httpx2 since this release
     "coverage>=7.10",  # follows subprocesses by itself (patch = subprocess)
     "hypothesis>=6.130",
-    "ollama>=0.6",  # the official client, run unmodified against the server
+    "ollama>=0.6.2",  # the official client, run unmodified against the server; the first that can be closed
+    "openai>=3",  # the official client, run unmodified against the server
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
-    "pytest-xdist>=3.6",
+    "pytest-xdist>=3.6.1",
 ]
 
 DOCS = [

@@ -14,6 +14,7 @@ from ollamamax.relay.raw_json import ABSENT, is_empty, read
 from ollamamax.relay.usage import NO_USAGE, Usage, token_usage
 from ollamamax.relay.verdict import Verdict
 
+_CHAT_GOES_ON = b'"finish_reason":null}]}\n\n'
 _NOTHING_USED = b'"usage":{"prompt_tokens":0,"completion_tokens":0,'
 
 
@@ -55,15 +56,7 @@ class CompletionsVerdict:
 
     def feed(self, event: bytes, now: float) -> None:
         """Takes an event, with its blank line, that went to the client at `now`, in seconds of the clock."""
-        # Certainly nothing but more text: without a backslash no string has a quote in it, so these are members.
-        if (
-            self._first_token_at is None
-            or b'"finish_reason":null' not in event
-            or b'"finish_reason":"' in event
-            or b'"error"' in event
-            or b"\\" in event
-            or (b'"usage"' in event and _NOTHING_USED not in event)
-        ):
+        if self._first_token_at is None or not _is_more_text(event):
             self._read(fields(event)[1], now)
 
     def verdict(self) -> Verdict:
@@ -96,6 +89,20 @@ class CompletionsVerdict:
         # Beside text stand zeros that only keep the place of the usage to come.
         if usage != NO_USAGE and not (choices and _is_zero(usage)):
             self._usage = usage
+
+
+def _is_more_text(event: bytes) -> bool:
+    """Whether an event has certainly nothing in it but more text.
+
+    Without a backslash no string has a quote in it, so that what is looked for are members.
+    """
+    if b"\\" in event or b'"error"' in event:
+        return False
+    return event.endswith(_CHAT_GOES_ON) or (
+        b'"finish_reason":null' in event
+        and b'"finish_reason":"' not in event
+        and (b'"usage"' not in event or _NOTHING_USED in event)
+    )
 
 
 def choices_of(member: msgspec.Raw) -> list[Choice]:

@@ -64,7 +64,7 @@ def ending(
         if error is not None:
             return Ending(outcome_of(error), error.code, broken=True)
         outcome = "success" if verdict is None else verdict.outcome
-        return Ending(outcome, _CODES.get(outcome))
+        return Ending(outcome, _CODES.get(outcome), broken=verdict is not None and verdict.cut)
     gap = b"" if not verdict.mid_line or sized else b"\n\n" if answer in _EVENT_STREAMS else b"\n"
     if verdict.error:
         # A pull's error line and `response.failed` are ends that these formats have, known to be no success by whoever

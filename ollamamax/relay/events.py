@@ -23,7 +23,7 @@ class EventFraming:
 
     Attributes:
         complete: the events that the last bytes completed, with the blank lines that end them; of an event longer than
-            the limit, its beginning.
+            the limit, its beginning and a blank line.
         mid_event: whether a part of an unfinished event went on.
     """
 
@@ -57,7 +57,7 @@ class EventFraming:
             What goes on now.
         """
         begun = len(self._begun)
-        if not begun and data.endswith(b"\n\n") and self._is_one_event(data):
+        if not begun and _is_one_event(data) and len(data) <= self._max_event:
             self.complete = [data]
             return data if self._edit is None else self._edit(data)
         if begun:
@@ -74,7 +74,9 @@ class EventFraming:
                 passing.append(data[: end - begun])
             else:
                 passing.append(event if self._edit is None else self._edit(event))
-            self.complete.append(event[:_BEGINNING_BYTES] if self._oversized or len(event) > self._max_event else event)
+            if self._oversized or len(event) > self._max_event:
+                event = event[:_BEGINNING_BYTES] + b"\n\n"
+            self.complete.append(event)
             self.mid_event = self._oversized = False
             at = end
         if at == len(text) and not begun and self._edit is None:
@@ -94,9 +96,6 @@ class EventFraming:
         """What has not gone on."""
         return b"" if self.mid_event else bytes(self._begun)
 
-    def _is_one_event(self, data: bytes) -> bool:
-        return data.find(b"\n\n") == len(data) - 2 and b"\r" not in data and len(data) <= self._max_event
-
     def _overflow(self, data: bytes) -> bytes:
         """What of the unfinished event has to go on."""
         begun = self._begun
@@ -111,6 +110,11 @@ class EventFraming:
             self._oversized = True
             del begun[_BEGINNING_BYTES:-2]
         return passing
+
+
+def _is_one_event(data: bytes) -> bool:
+    """Whether these are certainly the one or two lines of one event and its blank line, as most reads are."""
+    return data.endswith(b"\n\n") and data.count(b"\n") <= 3 and not data.endswith((b"\n\n\n", b"\r\n\n"))
 
 
 def fields(event: bytes) -> tuple[bytes, bytes]:

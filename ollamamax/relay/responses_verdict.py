@@ -18,6 +18,7 @@ _DELTAS = (
     b"event: response.output_text.delta\ndata: ",
     b"event: response.reasoning_summary_text.delta\ndata: ",
 )
+_BLANK_LINES = (b"\n\n", b"\n\r\n")
 _TERMINALS = frozenset({b"response.completed", b"response.incomplete", b"response.failed"})
 _MAX_DIGITS = 12
 
@@ -85,7 +86,7 @@ class ResponsesVerdict:
         if data:
             self._count += 1
             self._last = event
-            self._read(name, data, now)
+            self._read(name, data, now, whole=event.endswith(_BLANK_LINES))
 
     def verdict(self) -> Verdict:
         """Judges what was fed so far."""
@@ -104,11 +105,12 @@ class ResponsesVerdict:
             next_number=self._next_number(),
         )
 
-    def _read(self, name: bytes, data: bytes, now: float) -> None:
+    def _read(self, name: bytes, data: bytes, now: float, *, whole: bool) -> None:
         event = read(_read_event, data)
         if event is None:
-            # Too long to be read, or broken: its name still tells whether it is the last one.
-            self._ended(name)
+            # Too long to be read: its name still tells whether it is the last one. Cut off, it is none.
+            if whole:
+                self._ended(name)
             return
         kind = event.type.encode() or name
         self._ended(kind)

@@ -38,6 +38,19 @@ class BodyTail:
         text = b"".join(self._pieces)
         return text if self._whole else _last_members(text)
 
+    def is_cut(self) -> bool:
+        """Whether the bytes are certainly no whole object: of a longer one only its end can tell."""
+        text = b"".join(self._pieces)
+        if not self._whole:
+            return not text.rstrip().endswith(b"}")
+        try:
+            msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except RecursionError:
+            return False
+        except ValueError:
+            return True
+        return False
+
 
 def _last_members(text: bytes) -> bytes:
     """The longest readable object behind one of the last commas.

@@ -34,6 +34,7 @@ class Verdict:
         done: whether the terminal was seen.
         error: whether an in-band error was.
         mid_line: whether what the client has ends inside of a line, or of an event (streams only).
+        cut: whether the bytes are no whole object (whole answers only).
         first_token_at: the `now` of the first content; None for whole answers and where there was none.
         next_number: the `sequence_number` of an event that would come next (Responses only).
     """
@@ -44,6 +45,7 @@ class Verdict:
     done: bool = False
     error: bool = False
     mid_line: bool = False
+    cut: bool = False
     first_token_at: float | None = None
     next_number: int = 0
 
@@ -126,10 +128,11 @@ class NativeVerdict:
             self._first_token_at = None
         last = self._last
         done = last is not None
+        cut = not self._streaming and self._tail.is_cut()
         loaded = False
         if self._error:
             outcome = "stream_error"
-        elif not done and self._generates:
+        elif cut or (not done and self._generates):
             outcome = "incomplete"
         else:
             outcome = "success"
@@ -142,7 +145,7 @@ class NativeVerdict:
         usage = NO_USAGE if last is None else reported_usage(last, self._generates)
         if self._answer is Answer.EMBEDDINGS:
             usage = NO_USAGE
-        return Verdict(outcome, usage, loaded, done, self._error, self._lines.mid_line, self._first_token_at)
+        return Verdict(outcome, usage, loaded, done, self._error, self._lines.mid_line, cut, self._first_token_at)
 
     def _read(self, line: bytes, now: float) -> None:
         answer = _answer(line)

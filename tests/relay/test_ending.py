@@ -171,3 +171,11 @@ def test_whole_answers() -> None:
     assert ending(200, Answer.CHAT, DONE, NodeTruncated(), streaming=False, sized=True) == Ending(
         "incomplete", "node_stream_incomplete", broken=True
     )
+
+
+def test_a_whole_answer_that_is_cut() -> None:
+    """Its framing may have ended well (where the connection ends, say): for its client it does not."""
+    found = ending(200, Answer.EMBED, Verdict("incomplete", cut=True), None, streaming=False, sized=False)
+    assert found == Ending("incomplete", NodeTruncated.code, broken=True)
+    odd = ending(200, Answer.CHAT, Verdict("incomplete"), None, streaming=False, sized=False)
+    assert odd == Ending("incomplete", NodeTruncated.code, broken=False)

@@ -101,7 +101,7 @@ def test_a_long_event_in_one_read_with_others() -> None:
 
 @pytest.mark.parametrize("cuts", [[], [5], [2999], list(range(0, 9000, 7)), [8999, 9000, 9001, 9002, 9003, 9004]])
 def test_an_event_that_is_too_long_to_be_read(cuts: list[int]) -> None:
-    """All of it goes on, its beginning is given out, and the events behind it are read again."""
+    """All of it goes on, its beginning is given out as an event, and the events behind it are read again."""
     text = b"event: x\ndata: " + b"y" * 8987 + b"\n\n"
     framing = EventFraming(max_event_bytes=3000, max_held_bytes=100)
     found: list[bytes] = []
@@ -110,7 +110,7 @@ def test_an_event_that_is_too_long_to_be_read(cuts: list[int]) -> None:
         gone += framing.feed(piece)
         found += framing.complete
     assert gone == text + b"data: a\n\n"
-    assert found == [text[:1024], b"data: a\n\n"]
+    assert found == [text[:1024] + b"\n\n", b"data: a\n\n"]
 
 
 def test_what_is_kept_of_a_long_event_is_bounded() -> None:
@@ -136,7 +136,7 @@ def test_byte_by_byte_takes_linear_time() -> None:
         return time.process_time() - began
 
     fed(1000)
-    assert fed(200_000) < 10 * max(fed(50_000), 0.01)
+    assert fed(80_000) < 10 * max(fed(20_000), 0.01)
 
 
 # Edited ones.

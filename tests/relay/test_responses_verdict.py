@@ -59,9 +59,17 @@ def test_terminals(last: bytes, outcome: str, error: bool) -> None:
 
 def test_the_name_alone_tells_of_an_end_that_is_too_long_to_be_read() -> None:
     """A response of many megabytes is whole, though its usage is not known."""
-    verdict = judged(TOKEN, COMPLETED[:60])
-    assert (verdict.outcome, verdict.usage) == ("success", NO_USAGE)
-    assert judged(TOKEN, b"event: response.failed\ndata: {").outcome == "stream_error"
+    for end in (b"\n\n", b"\r\n\r\n"):
+        verdict = judged(TOKEN, COMPLETED[:60] + end)
+        assert (verdict.outcome, verdict.usage) == ("success", NO_USAGE)
+    assert judged(TOKEN, b"event: response.failed\ndata: {\n\n").outcome == "stream_error"
+
+
+@pytest.mark.parametrize("size", [24, 31, 60, len(COMPLETED) - 3])
+def test_an_end_that_was_cut_off_is_none(size: int) -> None:
+    """A node that breaks off inside of its last event has not sent it."""
+    assert judged(TOKEN, COMPLETED[:size]).outcome == "incomplete"
+    assert judged(TOKEN, COMPLETED[:-2]).outcome == "success"
 
 
 def test_data_without_a_name() -> None:

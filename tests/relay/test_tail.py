@@ -104,3 +104,27 @@ def test_whatever_is_read_is_true(members: dict[str, object], kept: int, piece: 
         assert found == {name: members[name] for name in names[len(names) - len(found) :]}
     else:
         assert len(data) > kept
+
+
+@pytest.mark.parametrize(
+    ("data", "cut"),
+    [
+        (b"", True),
+        (b'{"a": 1', True),
+        (b'{"a": "\xff', True),
+        (b"[1, 2]", True),
+        (b"hello", True),
+        (b"{}", False),
+        (b' {"a": 1}\n', False),
+        (b'{"a":' * 3000, False),
+        (b'{"a": "' + b"x" * 600 + b'"}', False),
+        (b'{"a": "' + b"x" * 600 + b'"}\n ', False),
+        (b'{"a": "' + b"x" * 600, True),
+    ],
+)
+def test_what_is_no_whole_object(data: bytes, cut: bool) -> None:
+    """What was kept whole is read; of what was not, the end tells; what cannot be read for its depth is let pass."""
+    tail = BodyTail(max(500, len(data) if data.startswith(b'{"a":{') else 0))
+    tail.feed(data[:300])
+    tail.feed(data[300:])
+    assert tail.is_cut() is cut

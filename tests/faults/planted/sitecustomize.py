@@ -1,0 +1,137 @@
+"""Plants defects in the server that starts in this process: each the kind of mistake that somebody could make there.
+
+Python imports this module by itself where its folder is on the path. Every defect stands in place of a function of the
+server's, and does what that did while it is not in force. `PLANTED_BUGS` names the file that names the one in force, so
+that one server can have all of them, one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import attrs
+from twisted.application.service import IService
+
+from ollamamax import tap
+
+_LEAK_SECONDS = 0.1
+
+
+def plant(control: Path) -> None:
+    """Plants all of them.
+
+    Args:
+        control: the file that names the one in force.
+    """
+
+    def replace(owner: Any, name: str, bug: str, defect: Callable[..., Any]) -> None:
+        right = getattr(owner, name)
+
+        def chosen(*arguments: Any, **named: Any) -> Any:
+            if control.read_text() == bug:
+                return defect(right, *arguments, **named)
+            return right(*arguments, **named)
+
+        setattr(owner, name, chosen)
+
+    from ollamamax.fleet.dispatch import Lease
+    from ollamamax.metrics.http import HttpMetrics
+    from ollamamax.relay import crossing
+    from ollamamax.relay.exchange import Exchange
+    from ollamamax.relay.reply import Reply
+    from ollamamax.store.ledger import Ledger
+
+    replace(Lease, "release", "leaks-a-lease", _leaks_a_lease)
+    replace(HttpMetrics, "observe", "counts-twice", _counts_twice)
+    replace(Ledger, "finished", "loses-a-row", _loses_a_row)
+    replace(Ledger, "finished", "writes-two-rows", _writes_two_rows)
+    replace(Reply, "break_off", "ends-well", _ends_well)
+    replace(Reply, "break_off", "leaves-a-failure", _leaves_a_failure)
+    replace(crossing, "ending", "swallows-the-frame", _swallows_the_frame)
+    replace(crossing, "ending", "says-done", _says_done)
+    replace(crossing.Crossing, "pauseProducing", "holds-everything", lambda _right, _crossing: None)
+    replace(crossing.Crossing, "_drop_node", "keeps-the-node", lambda _right, _crossing: None)
+    replace(crossing.Crossing, "response_started", "follows-redirects", _follows_redirects)
+    replace(Exchange, "broke", "tries-again", _tries_again)
+
+
+def _leaks_a_lease(right: Any, lease: Any) -> None:
+    """The node has one more user for as long as this is in force."""
+    from twisted.internet import reactor
+
+    reactor.callLater(_LEAK_SECONDS, lease.release)
+
+
+def _counts_twice(right: Any, *observed: Any) -> None:
+    right(*observed)
+    right(*observed)
+
+
+def _loses_a_row(right: Any, ledger: Any, row: Any) -> None:
+    if row.outcome == "success":
+        right(ledger, row)
+
+
+def _writes_two_rows(right: Any, ledger: Any, row: Any) -> None:
+    right(ledger, row)
+    right(ledger, attrs.evolve(row, id=str(uuid4())))
+
+
+def _ends_well(_right: Any, reply: Any) -> Any:
+    from twisted.internet.defer import succeed
+
+    reply.end()
+    return succeed(None)
+
+
+def _leaves_a_failure(right: Any, reply: Any) -> Any:
+    from twisted.internet.defer import fail
+
+    fail(RuntimeError("nobody hears of this"))
+    return right(reply)
+
+
+def _swallows_the_frame(right: Any, *arguments: Any, **named: Any) -> Any:
+    return attrs.evolve(right(*arguments, **named), frame=None)
+
+
+def _says_done(right: Any, *arguments: Any, **named: Any) -> Any:
+    end = right(*arguments, **named)
+    return attrs.evolve(end, frame=(end.frame or b"") + b'{"done":true}\n')
+
+
+def _follows_redirects(right: Any, crossing: Any, head: Any) -> None:
+    from twisted.internet import reactor
+    from twisted.internet.endpoints import HostnameEndpoint
+    from twisted.internet.protocol import Factory, Protocol
+
+    location = head.first(b"location")
+    if 300 <= head.status < 400 and location is not None:
+        parts = urlsplit(location.decode())
+        HostnameEndpoint(reactor, parts.hostname, parts.port).connect(Factory.forProtocol(Protocol))
+    right(crossing, head)
+
+
+def _tries_again(right: Any, exchange: Any, reason: Any, *, unanswered: bool) -> None:
+    if getattr(exchange, "tried_again", False):
+        right(exchange, reason, unanswered=unanswered)
+    else:
+        exchange.tried_again = True
+        exchange._connect()
+
+
+_make_service = tap.makeService
+
+
+def _plant_and_make(options: tap.Options) -> IService:
+    plant(Path(os.environ["PLANTED_BUGS"]))
+    return _make_service(options)
+
+
+# Only then may the server's modules be imported: some of them install a reactor, and the command line chooses it first.
+tap.makeService = _plant_and_make  # type: ignore[assignment]
