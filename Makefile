@@ -15,7 +15,7 @@ EDITABLE := --config-settings editable_mode=compat --editable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage lint types docs package mutate format changelog clean
+.PHONY: help run test coverage lint types docs package matrix mutate format changelog clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -48,6 +48,9 @@ docs: $(VENV)/.dev-installed ## the documentation as HTML in docs/_build/html; a
 
 package: $(VENV)/.dev-installed ## build the wheel, install it in a clean environment, start the server from it
 	BUILD_PYTHON=$(BIN)/python PYTHON=$(PYTHON) bash .ci/try-wheel
+
+matrix: $(VENV)/.dev-installed ## every environment of tox.ini, with a table of times (ARGS="--only 'py313-*'" for some)
+	$(BIN)/python .ci/matrix.py $(ARGS)
 
 mutate: $(VENV)/.dev-installed ## mutation testing of the pure modules (minutes; ARGS="ollamamax.names" for one)
 	$(BIN)/python .ci/mutate.py $(ARGS)

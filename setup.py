@@ -29,12 +29,14 @@ REQUIREMENTS = [
 ]
 
 TEST = [
+    "anthropic>=2",  # the official client, run unmodified against the server; as openai, on httpx2 since this release
     "coverage>=7.10",  # follows subprocesses by itself (patch = subprocess)
     "hypothesis>=6.130",
-    "ollama>=0.6",  # the official client, run unmodified against the server
+    "ollama>=0.6.2",  # the official client, run unmodified against the server; the first that can be closed
+    "openai>=3",  # the official client, run unmodified against the server
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
-    "pytest-xdist>=3.6",
+    "pytest-xdist>=3.6.1",
 ]
 
 DOCS = [

@@ -19,6 +19,7 @@ from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.metrics.registry import Metrics
+from ollamamax.metrics.ticks import ReactorTicks
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
 from ollamamax.settings import LoadedSettings
@@ -72,6 +73,7 @@ class House:
         relay: the requests under way.
         budget: the inference requests under way, and which of them are being tried again.
         exposition: renders `/metrics` on threads of its own.
+        ticks: watches the event loop.
         root: the resource that answers every request.
     """
 
@@ -81,6 +83,7 @@ class House:
     relay: Relay
     budget: RetryBudget
     exposition: ExpositionResource
+    ticks: ReactorTicks
     root: TimingResource
 
 
@@ -171,9 +174,20 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_attempts(lambda: counts)
+    metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))
+    metrics.watch_threads(
+        lambda: {"reactor": reactor.getThreadPool(), **store.thread_pools, "exposition": exposition.thread_pool}
+    )
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
     return House(
-        fleet=fleet, prober=prober, client=client, relay=relay, budget=budget, exposition=exposition, root=root
+        fleet=fleet,
+        prober=prober,
+        client=client,
+        relay=relay,
+        budget=budget,
+        exposition=exposition,
+        ticks=ticks,
+        root=root,
     )
 
 

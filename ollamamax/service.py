@@ -128,6 +128,7 @@ class Gateway(Service):
         self._phase.listening = True
         self._log.info("listening on {where}", where=_shown(self._port))
         house.exposition.start()
+        house.ticks.start()
         simulate = self._settings.simulate
         if simulate == "auto" and self._loaded.sources["nodes"] != "default":
             simulate = 0
@@ -191,6 +192,7 @@ class Gateway(Service):
         await house.client.close()
         await house.exposition.stop()
         await store.close()
+        house.ticks.stop()
         self._log.info("stopped")
 
     def _cut_off(self) -> None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -34,6 +35,7 @@ sys.modules.setdefault("hypothesis.extra._patching", None)  # type: ignore[arg-t
 
 _STRICT = "--strict-services"
 _DESELECTED = pytest.StashKey[int]()
+_MODULE = pytest.StashKey[Path]()
 # How often the reactor may turn before what is due at once counts as left behind (a connection's end takes two turns).
 _GRACE_TURNS = 5
 # A Deferred that nobody heard logs this first, and its failure in an event of its own.
@@ -171,7 +173,7 @@ def _text(event: LogEvent) -> str:
 
 
 @pytest.fixture(autouse=True)
-def flush_logged_errors() -> Iterator[Flush]:
+def flush_logged_errors(request: pytest.FixtureRequest) -> Iterator[Flush]:
     """Fails a test that logged a failure, dropped a failed Deferred or left a delayed call, unless it flushed it.
 
     A test that expects a logged error takes this fixture and calls it: `flush_logged_errors(ValueError)`.
@@ -180,6 +182,7 @@ def flush_logged_errors() -> Iterator[Flush]:
     ticking = _delayed_calls()
     globalLogPublisher.addObserver(errors)
     try:
+        _freeze_what_stays(request)
         yield errors.flush
         left = _left_ticking(ticking)
         gc.collect()
@@ -189,6 +192,19 @@ def flush_logged_errors() -> Iterator[Flush]:
     complaints += [f"left in the reactor: {call}" for call in left]
     if complaints:
         pytest.fail("\n".join(complaints), pytrace=False)
+
+
+def _freeze_what_stays(request: pytest.FixtureRequest) -> None:
+    """Takes what earlier tests left alive out of the collector's sight: to collect what this one leaves is quick then.
+
+    With the first test of a file all is looked at again, since what the last file's fixtures held may be garbage now.
+    """
+    stash = request.config.stash
+    if stash.get(_MODULE, None) != request.path:
+        stash[_MODULE] = request.path
+        gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _delayed_calls() -> list[IDelayedCall]:

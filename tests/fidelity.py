@@ -7,6 +7,7 @@ but by what is made up anew each time: texts, numbers, times. The comparing is p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -43,9 +44,75 @@ SAME_VALUE = frozenset(
         "function",
         "parameters",
         "type",
+        # Of the compatible APIs.
+        "background",
+        "code",
+        "content_index",
+        "finish_reason",
+        "index",
+        "max_output_tokens",
+        "message",
+        "object",
+        "output_index",
+        "owned_by",
+        "param",
+        "partial_json",
+        "sequence_number",
+        "service_tier",
+        "stop_reason",
+        "store",
+        "summary_index",
+        "system_fingerprint",
+        "temperature",
+        "tool_choice",
+        "top_p",
+        "truncation",
     ]
 )
 """Members whose very value is part of the behaviour; of the others only the type is."""
+
+ONE_BY_ONE = frozenset(["choices", "content", "output", "tool_calls"])
+"""Lists whose elements are compared each with its like; of the others it is what kinds of elements there are."""
+
+EVENT_STREAM = "text/event-stream"
+_EVENT = re.compile(rb"(?:event: (?P<name>[^\r\n]+)\n)?data: (?P<data>[^\r\n]+)\n\n")
+
+
+@attrs.frozen
+class ServerEvent:
+    """One event of an event stream.
+
+    Attributes:
+        name: what its `event` line says; empty where there is none.
+        data: what its `data` line says.
+    """
+
+    name: str
+    data: str
+
+    @property
+    def document(self) -> object:
+        """The data's JSON value; the data itself where it is none (`[DONE]`)."""
+        try:
+            return json.loads(self.data)
+        except json.JSONDecodeError:
+            return self.data
+
+
+def events_of(data: bytes) -> list[ServerEvent]:
+    """The events in some bytes, which have to be whole ones, written as Ollama writes them.
+
+    Raises:
+        ValueError: they are not.
+    """
+    events, place = [], 0
+    while place < len(data):
+        found = _EVENT.match(data, place)
+        if found is None:
+            raise ValueError(f"no event: {data[place : place + 100]!r}")
+        events.append(ServerEvent((found["name"] or b"").decode(), found["data"].decode()))
+        place = found.end()
+    return events
 
 
 @attrs.frozen
@@ -81,6 +148,11 @@ class Exchange:
     def documents(self) -> list[object]:
         """The JSON values of the body, line by line."""
         return [json.loads(line) for line in self.body.splitlines() if line.strip()]
+
+    @property
+    def events(self) -> list[ServerEvent]:
+        """The events of an event stream."""
+        return events_of(self.body)
 
 
 @attrs.frozen
@@ -167,8 +239,9 @@ def _plain_differences(wanted: Exchange, found: Exchange) -> Iterator[str]:
 
 
 def _header_values(exchange: Exchange, ignored: Sequence[str]) -> list[tuple[str, str]]:
-    """The headers to compare; a JSON body's length may vary with what it says."""
-    varies = "json" in exchange.header("content-type")
+    """The headers to compare; the length of JSON and of events may vary with what they say."""
+    media_type = exchange.header("content-type")
+    varies = "json" in media_type or media_type == EVENT_STREAM
     return sorted(
         (name, "*" if name == "content-length" and varies else value)
         for name, value in exchange.headers
@@ -191,6 +264,10 @@ def _body_differences(wanted: Exchange, found: Exchange) -> Iterator[str]:
     if len(wanted.parts) != len(found.parts):
         yield f"parts of the body: {len(found.parts)} instead of {len(wanted.parts)}"
         return
+    if wanted.header("content-type") == EVENT_STREAM:
+        for place, (left, right) in enumerate(zip(wanted.parts, found.parts, strict=True)):
+            yield from _event_differences(left, right, f"part {place + 1}")
+        return
     if "json" not in wanted.header("content-type"):
         if wanted.body != found.body:
             yield f"body: {found.body[:100]!r} instead of {wanted.body[:100]!r}"
@@ -205,6 +282,26 @@ def _body_differences(wanted: Exchange, found: Exchange) -> Iterator[str]:
             yield f"{where}: no JSON value of its own: {right[:100]!r}"
 
 
+def _event_differences(wanted: bytes, found: bytes, where: str) -> Iterator[str]:
+    """In what the events in one part differ: their names and number, and their data as JSON values."""
+    try:
+        left, right = events_of(wanted), events_of(found)
+    except ValueError as error:
+        yield f"{where}: {error}"
+        return
+    names = [[event.name for event in events] for events in (left, right)]
+    if names[0] != names[1]:
+        yield f"{where}: events {names[1]} instead of {names[0]}"
+        return
+    for place, (one, other) in enumerate(zip(left, right, strict=True)):
+        values = one.document, other.document
+        if any(isinstance(value, str) for value in values):
+            if values[0] != values[1]:
+                yield f"{where}, event {place + 1}: {values[1]!r} instead of {values[0]!r}"
+        else:
+            yield from value_differences(*values, f"{where}, event {place + 1}")
+
+
 def value_differences(wanted: object, found: object, where: str, name: str = "") -> Iterator[str]:
     """In what a JSON value differs in keys and types, and in the values that matter."""
     if shape(wanted, top=True) != shape(found, top=True):
@@ -215,11 +312,20 @@ def value_differences(wanted: object, found: object, where: str, name: str = "")
         for key in wanted.keys() & found.keys():
             yield from value_differences(wanted[key], found[key], f"{where}.{key}", key)
     elif isinstance(wanted, list) and isinstance(found, list):
-        left, right = ({shape(each) for each in items} for items in (wanted, found))
-        if left != right:
-            yield f"{where}[]: {sorted(map(str, right))} instead of {sorted(map(str, left))}"
-        elif name in SAME_VALUE and wanted != found:
-            yield f"{where}: {found!r} instead of {wanted!r}"
+        yield from _list_differences(wanted, found, where, name)
+    elif name in SAME_VALUE and wanted != found:
+        yield f"{where}: {found!r} instead of {wanted!r}"
+
+
+def _list_differences(wanted: list[object], found: list[object], where: str, name: str) -> Iterator[str]:
+    left, right = ({shape(each) for each in items} for items in (wanted, found))
+    if left != right:
+        yield f"{where}[]: {sorted(map(str, right))} instead of {sorted(map(str, left))}"
+    elif name in ONE_BY_ONE:
+        if len(wanted) != len(found):
+            yield f"{where}: {len(found)} elements instead of {len(wanted)}"
+        for place, (one, other) in enumerate(zip(wanted, found, strict=False)):
+            yield from value_differences(one, other, f"{where}[{place}]")
     elif name in SAME_VALUE and wanted != found:
         yield f"{where}: {found!r} instead of {wanted!r}"
 
@@ -267,11 +373,16 @@ class _Collector(Protocol):
         self.ended.callback((b"".join(self._data), end))
 
 
-async def exchanged(reactor: object, host: str, port: int, request: bytes) -> Exchange:
-    """Send a request over a connection of its own and take what comes until it ends."""
+async def received(reactor: object, host: str, port: int, request: bytes) -> tuple[bytes, str]:
+    """Send a request over a connection of its own and take what comes until it ends, and how: `fin` or `rst`."""
     collector = _Collector(request)
     await connectProtocol(TCP4ClientEndpoint(reactor, host, port), collector)
-    data, end = await collector.ended
+    return await collector.ended
+
+
+async def exchanged(reactor: object, host: str, port: int, request: bytes) -> Exchange:
+    """The same as an exchange."""
+    data, end = await received(reactor, host, port, request)
     return parsed(data, end, head_only=request.startswith(b"HEAD "))
 
 

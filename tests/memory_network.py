@@ -37,6 +37,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 _TURNS = 10_000
@@ -239,6 +240,11 @@ class MemoryReactor(Clock):
         self.connecting: set[_Attempt] = set()
         self.ends: set[End] = set()
         self._numbers = count(40000)
+        self._threads = ThreadPool(0, 1)
+
+    def getThreadPool(self) -> ThreadPool:
+        """A pool that nobody starts."""
+        return self._threads
 
     # IReactorTCP
 
@@ -288,7 +294,7 @@ class MemoryReactor(Clock):
     def callFromThread(self, callable: Callable[..., object], *args: object, **kwargs: object) -> None:  # noqa: A002
         raise AssertionError("nothing here has threads")
 
-    callInThread = suggestThreadPoolSize = getThreadPool = callFromThread
+    callInThread = suggestThreadPoolSize = callFromThread
 
     # Time
 

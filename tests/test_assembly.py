@@ -94,11 +94,16 @@ def test_a_node_that_is_taken_away_ends_its_requests_well() -> None:
         'ollamamax_node_in_flight{node="ollama"} 1.0',
         "db_connections_max_open 4.0",
         "ollamamax_ledger_pending 0.0",
+        'ollamamax_reactor_tick_duration_seconds_bucket{le="0.001"} 5.0',
+        'ollamamax_threadpool_threads{pool="reactor",state="busy"} 0.0',
+        'ollamamax_threadpool_queued{pool="exposition"} 0.0',
+        'ollamamax_threadpool_queued{pool="store-writer"} 0.0',
     ],
 )
 def test_the_metrics_see_every_room(sample: str) -> None:
-    """HTTP, nodes, pool and ledger are read when the metrics are rendered."""
+    """HTTP, nodes, connections, ledger, the loop and its threads are read when the metrics are rendered."""
     with House() as house:
+        house.pass_time(0.5)
         house.answer("GET", "/")
         house.ask("POST", "/api/chat", CHAT)
         assert sample in house.gateway.metrics.text().decode().splitlines()

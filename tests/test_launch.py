@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from twisted.application.service import IService
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ReactorNotRunning
 
-from ollamamax.launch import Launch, StandardError
+from ollamamax.launch import Launch, StandardError, freeze_heap
 
 
 class StartRefused(Exception):
@@ -88,6 +89,7 @@ class Launched:
         self.server = server
         self.reactor = FakeReactor()
         self.handlers: dict[int, Callable[[int, FrameType | None], None]] = {}
+        self.frozen: list[list[str]] = []
         self.pid_file = path / "twistd.pid"
         if pid:
             self.pid_file.write_text(pid)
@@ -99,6 +101,7 @@ class Launched:
             daemon=daemon,
             pid_file=str(self.pid_file),
             set_handler=self.handlers.__setitem__,
+            freeze=lambda: self.frozen.append(list(server.asked)),
         )
         os.close(writer)
 
@@ -125,6 +128,26 @@ def test_a_start_goes_through_both_phases_and_lets_go_of_standard_error(tmp_path
     assert launched.server.asked == ["privileged", "start"]
     assert launched.service.running
     assert launched.said() == ""
+
+
+def test_what_stays_is_taken_from_the_collector_once_all_of_it_is_there(tmp_path: Path) -> None:
+    """That happens once, when the server has started and the reactor runs, and not before."""
+    launched = Launched(FakeServer(), tmp_path)
+    launched.service.privilegedStartService()
+    launched.service.startService()
+    assert launched.frozen == []
+    launched.reactor.run()
+    assert launched.frozen == [["privileged", "start"]]
+    assert launched.said() == ""
+
+
+def test_what_is_frozen_is_collected_no_more() -> None:
+    """The collector no longer sees what was alive, and sees what comes after."""
+    before: list[object] = [[]]
+    freeze_heap()
+    after: list[object] = [[]]
+    seen = {id(each) for each in gc.get_objects()}
+    assert (id(before) in seen, id(after) in seen) == (False, True)
 
 
 @pytest.mark.parametrize("broken", ["privileged", "start"])

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "ollamamax"
@@ -179,23 +184,21 @@ def setup_list(name: str) -> list[str]:
     raise LookupError(name)
 
 
-def release(version: str) -> tuple[int, ...]:
-    """A release's numbers without trailing zeros, so that 24.8 and 24.8.0 are one."""
-    numbers = [int(part) for part in version.split(".")]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+def floor(requirement: Requirement, operator: str) -> tuple[str, Version, str]:
+    """A requirement's name, the release that it gives with the operator, and the marker that limits it.
+
+    Extras are left out: they are part of no release.
+    """
+    (version,) = (one.version for one in requirement.specifier if one.operator == operator)
+    return canonicalize_name(requirement.name), Version(version), str(requirement.marker or "")
 
 
 def test_the_oldest_releases_tried_are_the_floors() -> None:
-    """.ci/oldest.txt names exactly the floors of setup.py, so that a floor is always one that was tried."""
-    floors = {}
-    for requirement in setup_list("REQUIREMENTS"):
-        name, _, floor = requirement.partition(">=")
-        floors[name.partition("[")[0]] = release(floor.partition(";")[0])
-    text = (ROOT / ".ci" / "oldest.txt").read_text(encoding="utf-8")
-    pairs = (line.partition(";")[0].split("==") for line in text.splitlines() if line and not line.startswith("#"))
-    assert {name: release(version) for name, version in pairs} == floors
+    """.ci/oldest.txt names exactly the floors of what is installed and of the tests: a floor is one that was tried."""
+    required = [Requirement(text) for name in ("REQUIREMENTS", "TEST") for text in setup_list(name)]
+    texts = [line.partition("#")[0].strip() for line in (ROOT / ".ci" / "oldest.txt").read_text("utf-8").splitlines()]
+    tried = [Requirement(line) for line in texts if line]
+    assert sorted(floor(one, "==") for one in tried) == sorted(floor(one, ">=") for one in required)
 
 
 def test_the_plugin_shares_its_folder_with_twisted() -> None:
@@ -212,6 +215,41 @@ def test_every_page_is_listed() -> None:
     assert toctree is not None
     pages = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"}
     assert pages == {line for line in toctree[1].split() if not line.startswith(":") and not line.isdigit()}
+
+
+# --- tox and continuous integration -----------------------------------------------------------------------------------
+
+
+def supported() -> list[str]:
+    """The Pythons that setup.py says are supported, as tox names them."""
+    text = (ROOT / "setup.py").read_text(encoding="utf-8")
+    return [
+        f"py{version.replace('.', '')}" for version in re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+    ]
+
+
+def test_the_matrix_is_whole() -> None:
+    """Every supported Python is there on both reactors with the oldest and the latest releases, and the other gates."""
+    configuration = ConfigParser()
+    configuration.read(ROOT / "tox.ini", encoding="utf-8")
+    listed = configuration["tox"]["env_list"]
+    suites = f"py{{{','.join(name.removeprefix('py') for name in supported())}}}-{{default,asyncio}}-{{oldest,latest}}"
+    assert listed == f"lint, types, docs, package, {suites}"
+
+
+def test_a_newer_python_may_be_missing_and_the_oldest_may_not() -> None:
+    """Of the matrix, only what needs a newer Python is left out where that is not installed."""
+    may_be_missing = runpy.run_path(str(ROOT / ".ci" / "matrix.py"))["may_be_missing"]
+    oldest, *newer = supported()
+    assert [may_be_missing(f"{name}-default-oldest") for name in newer] == [True] * len(newer)
+    assert [name for name in ("lint", "package", f"{oldest}-asyncio-latest") if may_be_missing(name)] == []
+
+
+def test_opposite_corners_of_the_matrix_are_run_each_time() -> None:
+    """.ci/run has the suite with the oldest releases on the reactor that `make test` does not use."""
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make test STRICT=1" in text
+    assert f"tox run -e {supported()[0]}-asyncio-oldest" in text
 
 
 # --- make ------------------------------------------------------------------------------------------------------------
@@ -263,5 +301,7 @@ def test_make_without_a_goal_lists_the_goals(tmp_path: Path) -> None:
     """`make` alone does nothing but say what can be made."""
     ran = make(tmp_path)
     assert ran.returncode == 0
-    assert all(f"make {goal}" in ran.stdout for goal in ("run", "test", "lint", "types", "docs", "package", "mutate"))
+    assert all(
+        f"make {goal}" in ran.stdout for goal in ("run", "test", "lint", "types", "docs", "package", "matrix", "mutate")
+    )
     assert not (tmp_path / ".venv").exists()

@@ -18,6 +18,9 @@ DEFAULT_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2
 QUERY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 """Upper bounds in seconds for queries of a store on the same machine or the same network."""
 
+TICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper bounds in seconds for the event loop: from the grain of its timers to a block that every client notices."""
+
 
 @attrs.frozen
 class Metric:
@@ -113,6 +116,49 @@ COLLECTOR_ERRORS = Metric(
 )
 BUILD_INFO = Metric("ollamamax_build_info", "info", ("version",), "The version of the server")
 
+REACTOR_TICK_DURATION = Metric(
+    "ollamamax_reactor_tick_duration_seconds",
+    "histogram",
+    (),
+    "How late the event loop came to a call that was due, measured ten times a second",
+    TICK_BUCKETS,
+)
+REACTOR_LAST_TICK = Metric(
+    "ollamamax_reactor_last_tick_timestamp_seconds", "gauge", (), "Unix time at which the event loop last came to it"
+)
+THREADPOOL_THREADS = Metric(
+    "ollamamax_threadpool_threads", "gauge", ("pool", "state"), "Threads of a pool, by what they do"
+)
+THREADPOOL_QUEUED = Metric(
+    "ollamamax_threadpool_queued", "gauge", ("pool",), "Pieces of work that wait for a thread of the pool"
+)
+
+PROCESS_VIRTUAL_MEMORY = Metric("process_virtual_memory_bytes", "gauge", (), "Virtual memory size in bytes")
+PROCESS_RESIDENT_MEMORY = Metric("process_resident_memory_bytes", "gauge", (), "Resident memory size in bytes")
+PROCESS_START_TIME = Metric(
+    "process_start_time_seconds", "gauge", (), "Start time of the process since unix epoch in seconds"
+)
+PROCESS_CPU_SECONDS = Metric(
+    "process_cpu_seconds_total", "counter", (), "Total user and system CPU time spent in seconds"
+)
+PROCESS_OPEN_FDS = Metric("process_open_fds", "gauge", (), "Number of open file descriptors")
+PROCESS_MAX_FDS = Metric("process_max_fds", "gauge", (), "Maximum number of open file descriptors")
+PYTHON_GC_COLLECTED = Metric(
+    "python_gc_objects_collected_total", "counter", ("generation",), "Objects collected during gc"
+)
+PYTHON_GC_UNCOLLECTABLE = Metric(
+    "python_gc_objects_uncollectable_total", "counter", ("generation",), "Uncollectable objects found during GC"
+)
+PYTHON_GC_COLLECTIONS = Metric(
+    "python_gc_collections_total", "counter", ("generation",), "Number of times this generation was collected"
+)
+PYTHON_INFO = Metric(
+    "python_info",
+    "info",
+    ("version", "implementation", "major", "minor", "patchlevel"),
+    "Python platform information",
+)
+
 CATALOGUE: tuple[Metric, ...] = (
     HTTP_REQUESTS,
     HTTP_REQUEST_DURATION,
@@ -139,4 +185,18 @@ CATALOGUE: tuple[Metric, ...] = (
     SERIES_OVERFLOWED,
     COLLECTOR_ERRORS,
     BUILD_INFO,
+    REACTOR_TICK_DURATION,
+    REACTOR_LAST_TICK,
+    THREADPOOL_THREADS,
+    THREADPOOL_QUEUED,
+    PROCESS_VIRTUAL_MEMORY,
+    PROCESS_RESIDENT_MEMORY,
+    PROCESS_START_TIME,
+    PROCESS_CPU_SECONDS,
+    PROCESS_OPEN_FDS,
+    PROCESS_MAX_FDS,
+    PYTHON_GC_COLLECTED,
+    PYTHON_GC_UNCOLLECTABLE,
+    PYTHON_GC_COLLECTIONS,
+    PYTHON_INFO,
 )

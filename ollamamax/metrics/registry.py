@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from ollamamax.metrics import sources
+from ollamamax.metrics import process, sources
 from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, SCRAPES, Metric
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.threads import THREAD_METRICS, threads
+from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from twisted.python.threadpool import ThreadPool
 
 
 class Metrics:
     """The registry of one server and what is wired to it; the process's global registry is never used.
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
-    `scraped` and `observe_query` work from the start, `watch_database`, `watch_ledger`, `watch_fleet` and
-    `watch_attempts` add the rest.
+    `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
+    `watch_fleet`, `watch_attempts`, `watch_reactor` and `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -52,6 +57,10 @@ class Metrics:
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
         self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
+        # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
+        self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))
+        self.add("gc", process.GC_METRICS, partial(_same, process.garbage()))
+        self.add("platform", process.PLATFORM_METRICS, partial(_same, process.platform()))
 
     def add(self, name: str, metrics: Sequence[Metric], snapshot: Callable[[], Families]) -> None:
         """Wires one more collector.
@@ -87,6 +96,14 @@ class Metrics:
         """Wires what becomes of the attempts of inference requests."""
         self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
 
+    def watch_reactor(self, ticks: ReactorTicks) -> None:
+        """Wires the event loop."""
+        self.add("reactor", TICK_METRICS, ticks.snapshot)
+
+    def watch_threads(self, read: Callable[[], Mapping[str, ThreadPool]]) -> None:
+        """Wires the thread pools; `read` gives them by the names under which they are shown."""
+        self.add("threads", THREAD_METRICS, lambda: threads(read()))
+
     def observe_query(self, operation: str, table: str, status: str, seconds: float) -> None:
         """Times one query, from any thread; by status, queries are counted in the pool's own statistics."""
         self._query_durations.labels(operation, table).observe(seconds)
@@ -115,3 +132,7 @@ class Metrics:
     def _scrapes_snapshot(self) -> Families:
         counts = tuple(self._scrapes.items())
         return lambda: [values(SCRAPES, (((code,), count) for code, count in counts))]
+
+
+def _same(families: Families) -> Families:
+    return families

@@ -55,7 +55,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a client may send, and how fast it has to."""
 
     max_body_bytes: Annotated[
-        Bytes, Meta(description="Largest request body that is read whole (everything but blobs); beyond it, 413.")
+        Bytes,
+        Meta(description="Largest request body that is read whole: everything but blobs and forms; beyond it, 413."),
     ] = 64 * 1024**2
     body_memory_bytes: Annotated[
         Bytes, Meta(description="Memory for all bodies being received together; beyond it, 503.")
@@ -63,7 +64,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_blob_bytes: Annotated[
         Bytes | None,
         Meta(
-            description='Largest blob that is streamed to a node; "unlimited" for any size.',
+            description='Largest blob or form that is streamed to a node; "unlimited" for any size.',
             examples=["8 GiB"],
             extra={"none": "unlimited"},
         ),

@@ -28,7 +28,9 @@ class Account:
         prompt_seconds: in the prompt's evaluation.
         output_seconds: in the generation.
         cold: whether it paid for a load.
-        outcome: `open`, then `finished`, `failed` (any status of 400 and more, and a broken stream) or `client_left`.
+        broken: whether the answer is not what it should have been.
+        injected: the kind of fault that was injected, empty if none was.
+        outcome: `open`, then `finished`, `failed` (any status of 400 and more, and a broken answer) or `client_left`.
         finished_at: when the answer was complete or given up.
         client_left_at: when the client's closing was noticed, if it closed first.
     """
@@ -47,6 +49,7 @@ class Account:
     output_seconds: float | None = None
     cold: bool = False
     broken: bool = False
+    injected: str = ""
     outcome: str = "open"
     finished_at: float | None = None
     client_left_at: float | None = None

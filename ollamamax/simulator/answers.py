@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from twisted.web.server import Request
 
+from .dialects import Dialect, failure_body
 from .failures import ApiFailure
+from .frames import line, to_json
+from .words import JSON, NDJSON
 
 BUFFER_BYTES = 2048
 """A whole body up to this size gets a Content-Length, a larger one is chunked (`bufferBeforeChunkingSize`)."""
-
-JSON = b"application/json; charset=utf-8"
-BARE_JSON = b"application/json"
-NDJSON = b"application/x-ndjson"
-PLAIN = b"text/plain"
-
-
-def to_json(value: object) -> bytes:
-    """A value as Go's `encoding/json` writes it: no spaces, HTML's characters escaped."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    for character, escaped in (("<", "\\u003c"), (">", "\\u003e"), ("&", "\\u0026")):
-        if character in text:
-            text = text.replace(character, escaped)
-    return text.encode("utf-8", "replace")
 
 
 def answer(request: Request, body: bytes, media_type: bytes | None = None, status: int = 200) -> None:
@@ -42,14 +30,21 @@ def answer_json(request: Request, value: object, *, media_type: bytes = JSON, st
     answer(request, to_json(value), media_type, status)
 
 
-def answer_failure(request: Request, failure: ApiFailure) -> None:
-    """Write a failure in the framing that it has in Ollama."""
-    body = to_json(failure.document())
+def answer_failure(request: Request, failure: ApiFailure, dialect: Dialect = "native", identity: str = "") -> None:
+    """Write a failure in the words and the framing that it has in Ollama.
+
+    Args:
+        request: the request that is answered.
+        failure: what there is to say.
+        dialect: the API that was called.
+        identity: what a request's made-up name depends on.
+    """
+    body, media_type = failure_body(failure, dialect, identity)
     if failure.style != "chunked":
-        answer(request, body, JSON if failure.style == "whole" else BARE_JSON, failure.status)
+        answer(request, body, media_type, failure.status)
         return
     request.setResponseCode(failure.status)
-    request.setHeader(b"Content-Type", BARE_JSON)
+    request.setHeader(b"Content-Type", media_type)
     request.write(body)
 
 
@@ -69,4 +64,4 @@ class NdjsonStream:
         if not self.started:
             self.started = True
             self._request.setHeader(b"Content-Type", NDJSON)
-        self._request.write(to_json(event) + b"\n")
+        self._request.write(line(event))

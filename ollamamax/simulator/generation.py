@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeGuard
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -11,9 +11,10 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from zope.interface import implementer
 
 from .failures import ApiFailure, engine_lost, engine_refused, server_busy
+from .faults import LOST, Fault, FaultKind, Injected
 from .runners import Runners
 from .scheduler import Job
-from .tokens import FAIL_AFTER, Plan, Token
+from .tokens import Plan, Speech, Token
 
 _BURST_TOKENS = 64
 """Tokens that a generation without a pace sends before it lets others have their turn."""
@@ -32,11 +33,21 @@ class Phases:
 
 @attrs.define
 class Progress:
-    """How far a generation got, for whoever keeps an account of it."""
+    """How far a generation got, for whoever keeps an account of it.
+
+    Attributes:
+        tokens: made so far.
+        cold: whether it paid for a load.
+        phases: where the time went, once it is over.
+        injected: what went wrong on purpose.
+        done_reason: why the text ended, once it has.
+    """
 
     tokens: int = 0
     cold: bool = False
     phases: Phases | None = None
+    injected: FaultKind | None = None
+    done_reason: str = ""
 
 
 class TokenReceiver(Protocol):
@@ -45,13 +56,16 @@ class TokenReceiver(Protocol):
     def token_made(self, token: Token) -> None:
         """One token is there."""
 
+    def disturbed(self, fault: Fault) -> None:
+        """A fault is due that changes what is sent; what concerns the connection comes afterwards."""
+
 
 @implementer(IPushProducer)
 class Generation:
     """One request's time with a runner.
 
-    Its Deferred fires with the phases when all is said, or fails with an `ApiFailure`; cancelling it stops everything
-    in the same turn of the reactor.
+    Its Deferred fires with the phases when all is said, or fails with an `ApiFailure`, or with `Injected` where a fault
+    is to end the answer; cancelling it stops everything in the same turn of the reactor.
 
     Args:
         clock: whose time it is.
@@ -80,18 +94,24 @@ class Generation:
         self._job = job
         self._plan = plan
         self._receiver = receiver
+        self._fault = plan.fault if plan is not None else None
         self._rate = tokens_per_second
         self._prompt_seconds = prompt_seconds
         self._timer: IDelayedCall | None = None
-        self._tokens: Iterator[Token] = iter(())
+        self._speech = Speech(iter(()), (), "")
         self._begun_at: float | None = None
         self._paused = False
+        self._stalled = False
         self._paced_from = (0.0, 0)
         self.done: Deferred[Phases] = Deferred(lambda _: self._abandon())
         job.takes_slot = plan is not None
 
     def start(self) -> Deferred[Phases]:
         """Get in line."""
+        if self._struck("busy"):
+            self._job.arrived_at = self._clock.seconds()
+            self._fail(server_busy())
+            return self.done
         self._runners.submit(self._job, self)
         return self.done
 
@@ -125,7 +145,8 @@ class Generation:
         """The reader has caught up; the pace counts from here."""
         if self._paused:
             self._paused = False
-            if self._begun_at is not None and self._timer is None and not self.done.called:
+            waiting = self._begun_at is not None and self._timer is None and not self._stalled
+            if waiting and not self.done.called:
                 self._paced_from = (self._clock.seconds(), self.progress.tokens)
                 self._later(0.0, self._speak)
 
@@ -138,12 +159,16 @@ class Generation:
     def _begin(self) -> None:
         plan = self._plan
         assert plan is not None
-        if plan.failure == "refused":
+        if self._struck("hang"):
+            return
+        if self._struck("http500"):
             self._fail(engine_refused())
             return
+        if self._fault is not None and self._struck("slow"):
+            self._rate = 1000.0 / self._fault.number if self._fault.number else 0.0
         self._begun_at = self._clock.seconds()
         self._paced_from = (self._begun_at, 0)
-        self._tokens = plan.tokens()
+        self._speech = plan.speech()
         self._speak()
 
     def _speak(self) -> None:
@@ -158,11 +183,14 @@ class Generation:
             if made >= _BURST_TOKENS:
                 self._later(0.0, self._speak)
                 return
-            if self._failed_now():
+            fault = self._fault
+            if self._is_due(fault) and self._stopped_by(fault):
                 return
-            token = next(self._tokens, None)
+            token = next(self._speech, None)
             if token is None:
-                self._finish()
+                fault = self._fault
+                if fault is None or fault.kind == "slow" or not self._stopped_by(fault):
+                    self._finish()
                 return
             made += 1
             self.progress.tokens += 1
@@ -174,13 +202,34 @@ class Generation:
         since, spoken = self._paced_from
         return since + (self.progress.tokens - spoken) / self._rate if self._rate else since
 
-    def _failed_now(self) -> bool:
-        plan = self._plan
-        if plan is None or plan.failure not in ("cut", "died") or self.progress.tokens < FAIL_AFTER:
+    # What goes wrong on purpose.
+
+    def _struck(self, kind: FaultKind) -> bool:
+        """Whether this is the fault that was planned; it is then on record."""
+        if self._fault is None or self._fault.kind != kind:
             return False
-        self._stop_timer()
-        self._runners.crash(self._job, everyone=plan.failure == "died")
-        self._fail(engine_lost())
+        self.progress.injected = kind
+        return True
+
+    def _is_due(self, fault: Fault | None) -> TypeGuard[Fault]:
+        return fault is not None and fault.kind != "slow" and self.progress.tokens >= fault.number
+
+    def _stopped_by(self, fault: Fault) -> bool:
+        """Let a fault happen; whether nothing comes after it."""
+        self._fault = None
+        self.progress.injected = fault.kind
+        if fault.kind in LOST:
+            self._stop_timer()
+            self._runners.crash(self._job, everyone=fault.kind == "die")
+            self._fail(engine_lost())
+            return True
+        if self._receiver is not None:
+            self._receiver.disturbed(fault)
+        if fault.kind == "garbage":
+            return False
+        self._stalled = fault.kind == "stall"
+        if not self._stalled:
+            self._fail(Injected(fault))
         return True
 
     # Its ends.
@@ -188,10 +237,11 @@ class Generation:
     def _finish(self) -> None:
         now = self._clock.seconds()
         phases = self._phases(now)
+        self.progress.done_reason = self._speech.done_reason
         self._close()
         self.done.callback(phases)
 
-    def _fail(self, failure: ApiFailure) -> None:
+    def _fail(self, failure: ApiFailure | Injected) -> None:
         self._close()
         self.done.errback(failure)
 

@@ -11,7 +11,8 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from .answers import PLAIN, answer
+from .answers import answer
+from .words import PLAIN
 
 _ORIGIN = re.compile(r"https?://(localhost|127\.0\.0\.1|0\.0\.0\.0)(:\d*)?\Z", re.IGNORECASE)
 _APPLICATION_ORIGIN = re.compile(r"(app|file|tauri|vscode-webview|vscode-file)://", re.IGNORECASE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -18,10 +18,19 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
     "bool": (bool,),
     "int": (int,),
+    "float32": (int, float),
+    "float64": (int, float),
     "map": (dict,),
     "list": (list,),
 }
-_GO_TYPES = {"string": "string", "bool": "bool", "int": "int", "map": "map[string]interface {}"}
+_GO_TYPES = {
+    "string": "string",
+    "bool": "bool",
+    "int": "int",
+    "float32": "float32",
+    "float64": "float64",
+    "map": "map[string]interface {}",
+}
 
 
 @attrs.frozen
@@ -30,15 +39,18 @@ class Shape:
 
     Attributes:
         name: its name in messages.
-        fields: its fields; a kind is `string`, `bool`, `int`, `map`, `any`, `keep_alive`, `think`, or `list`.
-        list_types: Go's names for the lists among them.
-        items: the shapes of lists' elements.
+        fields: its fields; a kind is `string`, `bool`, `int`, `float32`, `float64`, `map`, `any`, `keep_alive`,
+            `think`, `list` or `struct`.
+        go_types: Go's names for the lists and structs among them.
+        items: the shapes of lists' elements, and of structs.
+        package: where Go has it.
     """
 
     name: str
     fields: Mapping[str, str]
-    list_types: Mapping[str, str] = attrs.Factory(dict)
+    go_types: Mapping[str, str] = attrs.Factory(dict)
     items: Mapping[str, Shape] = attrs.Factory(dict)
+    package: str = "api"
 
 
 _MESSAGE = Shape(
@@ -131,15 +143,20 @@ class _Pairs(list[tuple[str, object]]):
     """A JSON object's members in order, doubled ones included."""
 
 
-def read(body: bytes, shape: Shape) -> Fields:
+def read(body: bytes, shape: Shape, *, without_body: str = "missing request body") -> Fields:
     """The fields of a request's body.
+
+    Args:
+        body: all of it.
+        shape: what it is read into.
+        without_body: what is said when there is none.
 
     Raises:
         ApiFailure: 400, in the words of Go's decoder.
     """
     text = body.decode("utf-8", "replace").lstrip(" \t\r\n")
     if not text:
-        raise ApiFailure(400, "missing request body")
+        raise ApiFailure(400, without_body)
     try:
         value, _ = _DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
@@ -149,7 +166,9 @@ def read(body: bytes, shape: Shape) -> Fields:
     if not isinstance(value, _Pairs):
         if value is None:
             return {}
-        raise ApiFailure(400, f"json: cannot unmarshal {_json_type(value)} into Go value of type api.{shape.name}")
+        raise ApiFailure(
+            400, f"json: cannot unmarshal {json_type(value)} into Go value of type {shape.package}.{shape.name}"
+        )
     return _fields(value, shape, "")
 
 
@@ -160,6 +179,16 @@ def plain(value: object) -> object:
     if isinstance(value, list):
         return [plain(item) for item in value]
     return value
+
+
+def elements(value: object) -> Sequence[object]:
+    """A list's elements; none of what is no list."""
+    return value if isinstance(value, list) else ()
+
+
+def members(value: object) -> Mapping[str, object]:
+    """An object's members; none of what is no object."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _fields(pairs: _Pairs, shape: Shape, path: str) -> dict[str, object]:
@@ -180,41 +209,46 @@ def _field(value: object, kind: str, shape: Shape, name: str, path: str) -> obje
         except ValueError as error:
             raise ApiFailure(400, str(error)) from None
     if kind == "think":
-        if isinstance(value, bool) or value in ("high", "medium", "low", "max"):
-            return value
-        raise ApiFailure(
-            400, f'invalid think value: {json.dumps(plain(value))} (must be true, false, "high", "medium", or "low")'
-        )
+        return _think(value)
     if kind == "any":
         return plain(value)
+    if kind == "struct" and isinstance(value, _Pairs):
+        return _fields(value, shape.items[name], f"{path}{name}.")
     shown = dict if isinstance(value, _Pairs) else type(value)
-    if shown not in _KINDS[kind]:
-        wanted = shape.list_types[name] if kind == "list" else _GO_TYPES[kind]
+    if shown not in _KINDS.get(kind, ()):
+        wanted = _GO_TYPES.get(kind) or shape.go_types[name]
         number = f" {json.dumps(value)}" if kind == "int" and shown is float else ""
-        raise ApiFailure(
-            400,
-            f"json: cannot unmarshal {_json_type(value)}{number} into Go struct field {shape.name}.{path}{name} "
-            f"of type {wanted}",
-        )
+        raise _misfit(f"{json_type(value)}{number}", f"{shape.name}.{path}{name}", wanted)
     item_shape = shape.items.get(name)
     if item_shape is None or not isinstance(value, list):
         return plain(value)
     items: list[object] = []
     for item in value:
         if not isinstance(item, _Pairs):
-            kind_of_item = shape.list_types[name].removeprefix("[]")
-            raise ApiFailure(
-                400,
-                f"json: cannot unmarshal {_json_type(item)} into Go struct field {shape.name}.{path}{name} "
-                f"of type {kind_of_item}",
-            )
+            wanted = shape.go_types[name].removeprefix("[]")
+            raise _misfit(json_type(item), f"{shape.name}.{path}{name}", wanted)
         items.append(_fields(item, item_shape, f"{path}{name}."))
     return items
 
 
-def _json_type(value: object) -> str:
-    if isinstance(value, _Pairs):
+def _think(value: object) -> object:
+    if isinstance(value, bool) or value in ("high", "medium", "low", "max"):
+        return value
+    raise ApiFailure(
+        400, f'invalid think value: {json.dumps(plain(value))} (must be true, false, "high", "medium", or "low")'
+    )
+
+
+def _misfit(what: str, field: str, wanted: str) -> ApiFailure:
+    return ApiFailure(400, f"json: cannot unmarshal {what} into Go struct field {field} of type {wanted}")
+
+
+def json_type(value: object) -> str:
+    """What Go's decoder calls a value."""
+    if isinstance(value, _Pairs | dict):
         return "object"
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "bool"
     return {str: "string", int: "number", float: "number", list: "array"}[type(value)]

@@ -9,15 +9,16 @@ import attrs
 from twisted.internet.task import deferLater
 
 from . import json_requests as shapes
-from .answers import BARE_JSON, JSON, NdjsonStream, answer, answer_failure, answer_json
+from .answers import NdjsonStream, answer, answer_failure, answer_json
 from .creating import INVALID_NAME, creation_steps
 from .failures import ApiFailure, Style, model_absent
 from .json_requests import Fields
 from .models import ModelName, ModelStore, parsed_name
 from .registry import Registry, Step, pull_steps, push_steps
 from .show import ps_entry, show_document, tags_entry
-from .simulation import Simulation, cloud_refusal, text
+from .simulation import Simulation, absent_in_show, cloud_refusal, text
 from .site import SimulatedRequest
+from .words import BARE_JSON, JSON
 
 _DIGEST = re.compile(r"sha256[:-]([0-9a-fA-F]{64})\Z")
 
@@ -51,13 +52,11 @@ class InventoryRoutes:
         name = request.account.model = _named(fields)
         if not name:
             raise ApiFailure(400, "model is required")
-        parsed = parsed_name(name)
-        if parsed is None:
+        if parsed_name(name) is None:
             raise ApiFailure(400, INVALID_NAME)
         model = self._store.find(name)
         if model is None:
-            with_tag = self._simulation.settings.profile.absent_with_tag
-            raise model_absent(parsed.shortest if with_tag else name)
+            raise absent_in_show(name, self._simulation.settings.profile)
         answer_json(request, show_document(model))
 
     def copy(self, request: SimulatedRequest) -> None:
@@ -210,7 +209,7 @@ class ServerRoutes:
 
     def cloud_feature(self, request: SimulatedRequest, feature: str) -> None:
         """`POST /api/experimental/…`: only the cloud has it."""
-        raise cloud_refusal(self._settings, feature)
+        raise cloud_refusal(self._settings, f"{feature} is unavailable")
 
 
 def _named(fields: Fields) -> str:

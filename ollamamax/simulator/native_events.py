@@ -10,42 +10,32 @@ from typing import Literal
 
 import attrs
 
-from .durations import nanoseconds
+from .durations import instant, nanoseconds
+from .failures import ApiFailure
+from .frames import line, to_json
 from .tokens import Token
+from .words import JSON, NDJSON, Usage, text_of, thinking_of
 
 Event = dict[str, object]
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-@attrs.frozen
-class Usage:
-    """What the final chunk tells; durations in seconds."""
-
-    done_reason: str
-    load: float
-    slot: float
-    prompt: float
-    output: float
-    prompt_tokens: int
-    output_tokens: int
-    context: Sequence[int] = ()
-
-    def members(self) -> Event:
-        """As members of the final chunk; zeros are left out, and the parts add up to the whole to the nanosecond."""
-        load, slot, prompt, output = (nanoseconds(each) for each in (self.load, self.slot, self.prompt, self.output))
-        counted = {
-            "total_duration": load + slot + prompt + output,
-            "load_duration": load,
-            "prompt_eval_count": self.prompt_tokens,
-            "prompt_eval_duration": prompt,
-            "eval_count": self.output_tokens,
-            "eval_duration": output,
-        }
-        members: Event = {"done_reason": self.done_reason}
-        if self.context:
-            members["context"] = list(self.context)
-        return {**members, **{name: count for name, count in counted.items() if count}}
+def usage_members(usage: Usage) -> Event:
+    """Usage as members of the final chunk; zeros are left out, and the parts add up to the whole to the nanosecond."""
+    load, slot, prompt, output = (nanoseconds(each) for each in (usage.load, usage.slot, usage.prompt, usage.output))
+    counted = {
+        "total_duration": load + slot + prompt + output,
+        "load_duration": load,
+        "prompt_eval_count": usage.prompt_tokens,
+        "prompt_eval_duration": prompt,
+        "eval_count": usage.output_tokens,
+        "eval_duration": output,
+    }
+    members: Event = {"done_reason": usage.done_reason}
+    if usage.context:
+        members["context"] = list(usage.context)
+    return {**members, **{name: count for name, count in counted.items() if count}}
 
 
 @attrs.frozen
@@ -64,28 +54,33 @@ class NativeWords:
     tools: Sequence[object] = ()
     top_logprobs: int | None = None
 
-    def chunk(self, token: Token, created_at: str) -> Event:
-        """A line for one token."""
+    stream_type = NDJSON
+    whole_type = JSON
+
+    def token(self, token: Token, now: float) -> Sequence[bytes]:
+        """A line; `generate` has one for a token that nobody sees, too (0.33)."""
+        if token.kind == "silent" and self.route == "chat":
+            return ()
         text, thinking = (token.text, "") if token.kind == "content" else ("", token.text)
+        if token.kind == "silent":
+            thinking = ""
         calls = [tool_call(self.tools)] if token.kind == "tool" else []
-        event = self._event(created_at, text, thinking, calls)
+        event = self._event(now, text, thinking, calls)
         event["done"] = False
         if self.top_logprobs is not None and token.kind == "content":
             event["logprobs"] = [log_probability(token.text, self.top_logprobs)]
-        return event
+        return (line(event),)
 
-    def final(self, created_at: str, usage: Usage) -> Event:
-        """The last line of a stream."""
-        return {**self._event(created_at, "", "", []), "done": True, **usage.members()}
+    def final(self, now: float, usage: Usage) -> Sequence[bytes]:
+        """The last line."""
+        return (line({**self._event(now, "", "", []), "done": True, **usage_members(usage)}),)
 
-    def whole(self, created_at: str, said: Sequence[Token], usage: Usage) -> Event:
+    def whole(self, now: float, said: Sequence[Token], usage: Usage) -> bytes:
         """The answer that is not streamed."""
-        text = "".join(token.text for token in said if token.kind == "content")
-        thinking = "".join(token.text for token in said if token.kind == "thinking")
         calls = [tool_call(self.tools) for token in said if token.kind == "tool"]
-        members = usage.members()
+        members = usage_members(usage)
         event = {
-            **self._event(created_at, text, thinking, calls),
+            **self._event(now, text_of(said), thinking_of(said), calls),
             "done": True,
             "done_reason": members.pop("done_reason"),
         }
@@ -93,14 +88,22 @@ class NativeWords:
             event["context"] = members.pop("context")
         if self.top_logprobs is not None:
             event["logprobs"] = [log_probability(token.text, self.top_logprobs) for token in said if token.text]
-        return {**event, **members}
+        return to_json({**event, **members})
 
-    def without_text(self, created_at: str, done_reason: str) -> Event:
+    def lost(self, failure: ApiFailure, now: float) -> Sequence[bytes]:
+        """A line with the error, as any that comes in the middle."""
+        return (self.in_band(failure),)
+
+    def in_band(self, failure: ApiFailure) -> bytes:
+        """A line with the error."""
+        return line(failure.document())
+
+    def without_text(self, now: float, done_reason: str) -> Event:
         """The answer to a request that only loads or unloads."""
-        return {**self._event(created_at, "", "", []), "done": True, "done_reason": done_reason}
+        return {**self._event(now, "", "", []), "done": True, "done_reason": done_reason}
 
-    def _event(self, created_at: str, text: str, thinking: str, calls: list[Event]) -> Event:
-        event: Event = {"model": self.model, "created_at": created_at}
+    def _event(self, now: float, text: str, thinking: str, calls: list[Event]) -> Event:
+        event: Event = {"model": self.model, "created_at": instant(now)}
         if self.route == "generate":
             event["response"] = text
             return {**event, "thinking": thinking} if thinking else event

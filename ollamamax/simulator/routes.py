@@ -12,22 +12,25 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from .answers import PLAIN, answer, answer_failure
-from .embedding_routes import EmbeddingRoutes
+from .answers import answer, answer_failure
+from .compatible_routes import CompatibleRoutes
+from .embedding_routes import Embedding, EmbeddingRoutes
 from .failures import ApiFailure
 from .guard import GuardedResource
-from .inference import TextRoutes
+from .inference import Inference
 from .management import InventoryRoutes, ServerRoutes, TransferRoutes
 from .simulation import Simulation
 from .site import SimulatedRequest
+from .text_routes import TextRoutes
+from .words import PLAIN
 
 Answering = Coroutine[object, object, None]
 _HEAD_TOO = ("/", "/api/version", "/api/tags")
 """Ollama answers HEAD only where it says so; Werkzeug does wherever GET is."""
 
 
-class NativeRoutes:
-    """All routes but the compatible ones.
+class OllamaRoutes:
+    """All routes.
 
     Args:
         simulation: what they share.
@@ -36,8 +39,10 @@ class NativeRoutes:
     app = Klein()
 
     def __init__(self, simulation: Simulation) -> None:
-        self._text = TextRoutes(simulation)
-        self._embedding = EmbeddingRoutes(simulation)
+        inference, embedding = Inference(simulation), Embedding(simulation)
+        self._text = TextRoutes(inference, simulation.settings.profile)
+        self._embedding = EmbeddingRoutes(embedding)
+        self._compatible = CompatibleRoutes(simulation, inference, embedding)
         self._inventory = InventoryRoutes(simulation)
         self._transfers = TransferRoutes(simulation)
         self._server = ServerRoutes(simulation)
@@ -128,10 +133,44 @@ class NativeRoutes:
     def web_fetch(self, request: SimulatedRequest) -> None:
         self._server.cloud_feature(request, "web fetch")
 
+    @app.route("/v1/chat/completions", methods=["POST"], endpoint="v1_chat_completions")
+    def chat_completions(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.chat_completions(request)
+
+    @app.route("/v1/completions", methods=["POST"], endpoint="v1_completions")
+    def completions(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.completions(request)
+
+    @app.route("/v1/embeddings", methods=["POST"], endpoint="v1_embeddings")
+    def openai_embeddings(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.embeddings(request)
+
+    @app.route("/v1/models", methods=["GET"], endpoint="v1_models")
+    def models(self, request: SimulatedRequest) -> None:
+        _no_head(request)
+        self._compatible.models(request)
+
+    @app.route("/v1/models/<model>", methods=["GET"], endpoint="v1_model")
+    def model(self, request: SimulatedRequest, model: str) -> None:
+        _no_head(request)
+        self._compatible.model(request, model)
+
+    @app.route("/v1/responses", methods=["POST"], endpoint="v1_responses")
+    def responses(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.responses(request)
+
+    @app.route("/v1/audio/transcriptions", methods=["POST"], endpoint="v1_transcriptions")
+    def transcriptions(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.transcriptions(request)
+
+    @app.route("/v1/messages", methods=["POST"], endpoint="v1_messages")
+    def messages(self, request: SimulatedRequest) -> Answering:
+        return self._compatible.messages(request)
+
     @app.handle_errors(ApiFailure)  # type: ignore[arg-type]  # of an own request class
     def failed(self, request: SimulatedRequest, failure: Failure) -> None:
         if isinstance(failure.value, ApiFailure):
-            answer_failure(request, failure.value)
+            answer_failure(request, failure.value, request.dialect, request.identity)
 
     @app.handle_errors(MethodNotAllowed)  # type: ignore[arg-type]  # of an own request class
     def wrong_method(self, request: SimulatedRequest, failure: Failure) -> None:
@@ -155,8 +194,8 @@ def _no_head(request: SimulatedRequest) -> None:
         raise MethodNotAllowed(["GET"])
 
 
-def native_resource(simulation: Simulation) -> IResource:
+def ollama_resource(simulation: Simulation) -> IResource:
     """The whole server as a resource: the guard before the routes."""
-    routes = NativeRoutes(simulation)
+    routes = OllamaRoutes(simulation)
     allowed: Callable[[str], list[str]] = routes.allowed_methods
     return GuardedResource(routes.app.resource(), allowed)

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .accounts import Accounts
+from .faults import FaultDraw
 from .models import ModelStore, model_of
 from .runners import Runners
 from .scheduler import Scheduler
@@ -36,7 +37,7 @@ def simulated_site(
         settings: speeds and limits.
         wall: the time of day, in seconds since 1970.
     """
-    from .routes import native_resource  # Klein installs a reactor when it is imported.
+    from .routes import ollama_resource  # Klein installs a reactor when it is imported.
 
     store = ModelStore()
     for place, spec in enumerate(settings.models):
@@ -46,8 +47,9 @@ def simulated_site(
         max_loaded=settings.max_loaded_models,
         overhead_seconds=settings.overhead_seconds,
     )
-    simulation = Simulation(clock, wall, settings, store, Runners(clock, scheduler))
-    return SimulatedSite(native_resource(simulation), clock, Accounts(), marked=settings.marked), simulation
+    faults = FaultDraw(settings.faults, settings.seed)
+    simulation = Simulation(clock, wall, settings, store, Runners(clock, scheduler), faults)
+    return SimulatedSite(ollama_resource(simulation), clock, Accounts(), marked=settings.marked), simulation
 
 
 class SimulatorService(Service):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from .faults import Share, checked_shares
 from .weights import TINY_WEIGHTS, Weights, weights_named
 
 BLOCK_BYTES = 65536
@@ -18,7 +19,7 @@ THINKING_TEMPLATE = (
     "{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ range .ToolCalls }}<tool_call>"
     "{{ .Function }}</tool_call>{{ end }}\n{{ end }}<|assistant|>"
 )
-CAPABILITIES = ("completion", "embedding", "vision", "insert", "tools", "thinking")
+CAPABILITIES = ("completion", "embedding", "vision", "audio", "insert", "tools", "thinking")
 
 
 @attrs.frozen
@@ -34,6 +35,8 @@ class Profile:
         logprobs: whether log probabilities are told when asked for.
         on_gpu: whether `/api/ps` shows the model in video memory.
         overhead_bytes: what a resident model takes beyond its weights.
+        chunk_roles: whether each chunk of a chat names its role, and the finish comes in one like the others; else the
+            first one alone does, and the finish has an empty delta.
     """
 
     version: str
@@ -44,11 +47,12 @@ class Profile:
     logprobs: bool
     on_gpu: bool
     overhead_bytes: int
+    chunk_roles: bool
 
 
 PROFILES: Mapping[str, Profile] = {
-    "0.33.0": Profile("0.33.0", True, True, True, True, False, True, 0),
-    "0.24.0": Profile("0.24.0", False, False, False, False, True, False, 4028384),
+    "0.33.0": Profile("0.33.0", True, True, True, True, False, True, 0, chunk_roles=False),
+    "0.24.0": Profile("0.24.0", False, False, False, False, True, False, 4028384, chunk_roles=True),
 }
 
 
@@ -103,6 +107,7 @@ class SimulatorSettings:
         pull_bytes_per_second: how fast a pull is.
         seed: the same seed gives the same texts and embeddings.
         marked: whether each text begins with `[simulated] ` and each answer carries `X-OllamaMax-Simulated: 1`.
+        faults: what goes wrong with how many requests for inference, besides what prompts ask for; drawn by the seed.
     """
 
     version: str = attrs.field(default="0.33.0", validator=attrs.validators.in_(PROFILES))
@@ -121,6 +126,7 @@ class SimulatorSettings:
     pull_bytes_per_second: float = 50e6
     seed: int = 0
     marked: bool = False
+    faults: tuple[Share, ...] = attrs.field(default=(), validator=lambda _, __, shares: checked_shares(shares))
 
     @property
     def profile(self) -> Profile:

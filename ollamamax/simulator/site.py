@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from typing import cast
 
 from twisted.internet.interfaces import IReactorTime, ITCPTransport
@@ -19,6 +20,7 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site
 
 from .accounts import Account, Accounts
+from .dialects import Dialect
 
 KEPT_BYTES = 64 * 1024 * 1024
 """How much of a body is kept."""
@@ -54,6 +56,10 @@ class SimulatedRequest(Request):
     defaultContentType = None
     site: SimulatedSite
     account: Account
+    dialect: Dialect = "native"
+    """The API that was called."""
+    identity = ""
+    """Of its own among all requests, for made-up names."""
     _open = False
 
     def gotLength(self, length: int | None) -> None:
@@ -69,6 +75,7 @@ class SimulatedRequest(Request):
         assert isinstance(site, SimulatedSite)
         path = self.path.decode("latin-1")
         self.account = Account(self.method.decode("latin-1"), path, site.clock.seconds())
+        self.identity = str(next(site.numbers))
         site.accounts.opened(self.account)
         self._open = True
         super().process()
@@ -91,6 +98,15 @@ class SimulatedRequest(Request):
             if self.site.marked:
                 self.setHeader(b"X-OllamaMax-Simulated", b"1")
         super().write(data)
+
+    def break_off(self, *, reset: bool) -> None:
+        """Close the connection in the middle of the answer, in order or with a reset."""
+        self._close(client_left=False)
+        transport = cast("ITCPTransport", self.channel.transport)
+        if reset:
+            transport.abortConnection()
+        else:
+            transport.loseConnection()
 
     def body(self) -> bytes:
         """All of the body that was kept."""
@@ -148,6 +164,7 @@ class SimulatedSite(Site):
         self.accounts = accounts
         self.marked = marked
         self.channels: set[SimulatedChannel] = set()
+        self.numbers = itertools.count(1)
 
     def close_connections(self) -> int:
         """Close every connection at once; how many there were."""

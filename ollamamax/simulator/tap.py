@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from twisted.application.service import MultiService
 from twisted.python import usage
 
+from .faults import Share, checked_shares, parsed_share
 from .settings import PROFILES, ModelSpec, SimulatorSettings, parsed_model
 
 NAME = "ollamamax-simulator"
@@ -39,7 +40,9 @@ class Options(usage.Options):
     longdesc = (
         "A simulated Ollama: the same API, framing, errors and scheduling, with texts that are made up. For "
         "development, tests and benchmarks; it needs no GPU and no model. Words in a prompt steer it: LIMIT n, "
-        "SIZE n (bytes per token), THINK, TOOL, HTTP500, CUT, DIE."
+        "SIZE n (bytes per token), THINK, TOOL; and make something go wrong: HTTP500, BUSY, HANG, CUT, DIE, and, after "
+        "n tokens, INBAND n (an error in the stream), STALL n, RESET n, TRUNCATE n, NOEND n, GARBAGE n; SLOW n (ms per "
+        "token)."
     )
     optParameters = [  # noqa: RUF012 - as Twisted reads it
         ["listen", "l", DEFAULT_LISTEN, "Where to listen, as a Twisted server endpoint."],
@@ -94,6 +97,7 @@ class Options(usage.Options):
     def __init__(self) -> None:
         super().__init__()
         self._models: list[ModelSpec] = []
+        self._faults: list[Share] = []
 
     def opt_model(self, text: str) -> None:
         """A model that is there; may be repeated. [default: tiny and thinker]
@@ -104,6 +108,18 @@ class Options(usage.Options):
             self._models.append(parsed_model(text))
         except ValueError as error:
             raise usage.UsageError(f"--model: {error}") from None
+
+    def opt_fail(self, text: str) -> None:
+        """Make a share of the requests for inference go wrong; may be repeated. The seed draws which.
+
+        KIND[=N]:SHARE, for example reset=3:0.1; the kinds are the words of prompts in small letters.
+        """
+        try:
+            share = parsed_share(text)
+            checked_shares([*self._faults, share])
+        except ValueError as error:
+            raise usage.UsageError(f"--fail: {error}") from None
+        self._faults.append(share)
 
     def parseArgs(self, *arguments: str) -> None:
         """Refuses what is no option: there are no positional arguments."""
@@ -144,6 +160,7 @@ class Options(usage.Options):
             pull_bytes_per_second=self["pull-bytes-per-second"],
             seed=self["seed"],
             marked=bool(self["mark"]),
+            faults=tuple(self._faults),
             **models,
         )
 

@@ -4,22 +4,22 @@ LIMIT n   the text ends by itself after n tokens (24 without it)
 SIZE n    each token has at least n bytes
 THINK     five tokens of thinking first
 TOOL      a call of the first tool that was offered
-HTTP500   the engine refuses
-CUT       the engine's answer breaks off after six tokens
-DIE       the engine dies after six tokens, for everybody whom it serves
+
+Words that make something go wrong are listed in `faults`.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import attrs
 
+from .faults import Fault, asked_for
+
 NATURAL_TOKENS = 24
-FAIL_AFTER = 6
 THINKING_TOKENS = 5
 MARK = "[simulated] "
 _WORDS = [
@@ -67,9 +67,6 @@ _WORDS = [
 _FILL = "lorem ipsum dolor sit amet consectetur "
 
 Kind = Literal["content", "thinking", "tool", "silent"]
-Failure = Literal["refused", "cut", "died"]
-
-_FAILURES: Mapping[str, Failure] = {"HTTP500": "refused", "CUT": "cut", "DIE": "died"}
 
 
 @attrs.frozen
@@ -88,23 +85,19 @@ class Steering:
     token_bytes: int = 0
     think: bool = False
     tool: bool = False
-    failure: Failure | None = None
+    fault: Fault | None = None
 
 
 def steering(prompt: str) -> Steering:
     """The steering words of a prompt."""
     limit = re.search(r"\bLIMIT (\d+)", prompt)
     size = re.search(r"\bSIZE (\d+)", prompt)
-    failure: Failure | None = None
-    for word, meaning in _FAILURES.items():
-        if failure is None and re.search(rf"\b{word}\b", prompt):
-            failure = meaning
     return Steering(
         natural=int(limit[1]) if limit else None,
         token_bytes=int(size[1]) if size else 0,
         think=re.search(r"\bTHINK\b", prompt) is not None,
         tool=re.search(r"\bTOOL\b", prompt) is not None,
-        failure=failure,
+        fault=asked_for(prompt),
     )
 
 
@@ -115,14 +108,15 @@ class Plan:
     Attributes:
         prompt_tokens: how many the prompt has.
         words: how many words the text has.
-        done_reason: `stop` or `length`.
+        done_reason: `stop` or `length`, unless a stop sequence ends the text.
         source: what the words are drawn from.
         token_bytes: least size of a word.
         thinking: `hidden` apart from the text, `shown` in it with its marks, or none.
         tool: whether a tool is called instead.
         json: whether the text is to be a JSON object.
-        failure: how it fails, if it does.
+        fault: what goes wrong, if anything does.
         marked: whether the text says that it is simulated.
+        stop: texts before which it ends.
     """
 
     prompt_tokens: int
@@ -133,8 +127,13 @@ class Plan:
     thinking: Literal["hidden", "shown"] | None = None
     tool: bool = False
     json: bool = False
-    failure: Failure | None = None
+    fault: Fault | None = None
     marked: bool = False
+    stop: Sequence[str] = ()
+
+    def speech(self) -> Speech:
+        """The tokens, and why they end."""
+        return Speech(self.tokens(), self.stop, self.done_reason)
 
     def tokens(self) -> Iterator[Token]:
         """Each token in turn, without end if the text is long: nothing is held."""
@@ -175,6 +174,54 @@ class Plan:
             yield word
 
 
+class Speech(Iterator[Token]):
+    """Tokens up to the first stop sequence in the text.
+
+    What may be the beginning of one is held back until the next token tells; the token in which one ends has been made,
+    and is silent if nothing of it is left.
+
+    Args:
+        tokens: without regard to stop sequences.
+        stop: the sequences.
+        done_reason: why the tokens end, if none of them comes.
+
+    Attributes:
+        done_reason: why they ended, once they have.
+    """
+
+    def __init__(self, tokens: Iterator[Token], stop: Sequence[str], done_reason: str) -> None:
+        self.done_reason = done_reason
+        self._stop = [each for each in stop if each]
+        self._tokens = self._until_stop(tokens) if self._stop else tokens
+
+    def __next__(self) -> Token:
+        return next(self._tokens)
+
+    def _until_stop(self, tokens: Iterator[Token]) -> Iterator[Token]:
+        held: list[Token] = []
+        for token in tokens:
+            held.append(token)
+            if token.kind == "content":
+                text = "".join(each.text for each in held)
+                found = [text.index(each) for each in self._stop if each in text]
+                if found:
+                    self.done_reason = "stop"
+                    yield from _cut(held, min(found))
+                    return
+                if any(text.endswith(each[:length]) for each in self._stop for length in range(1, len(each))):
+                    continue
+            yield from held
+            held = []
+        yield from held
+
+
+def _cut(tokens: Sequence[Token], length: int) -> Iterator[Token]:
+    """Some tokens of which only so many characters are said."""
+    for token in tokens:
+        text, length = token.text[:length], max(0, length - len(token.text))
+        yield Token("content", text) if text else Token("silent", "")
+
+
 def planned(
     prompt: str,
     *,
@@ -187,6 +234,7 @@ def planned(
     can_think: bool = False,
     has_tools: bool = False,
     json: bool = False,
+    stop: Sequence[str] = (),
 ) -> Plan:
     """What a prompt gets.
 
@@ -201,6 +249,7 @@ def planned(
         can_think: whether thinking is told apart from the text.
         has_tools: whether there is a tool to call.
         json: whether the answer is to be a JSON object.
+        stop: texts before which it ends.
     """
     wish = steering(prompt)
     natural = NATURAL_TOKENS if wish.natural is None else wish.natural
@@ -221,6 +270,7 @@ def planned(
         thinking=("hidden" if can_think else "shown") if wish.think else None,
         tool=tool,
         json=json,
-        failure=wish.failure,
+        fault=wish.fault,
         marked=marked,
+        stop=stop,
     )

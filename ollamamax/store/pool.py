@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -93,6 +93,11 @@ class ConnectionPool:
         self._threads = threads if threads is not None else _threads(size, "store-writer" if writes else "store-reader")
         self._threads.start()
         watch(engine, statistics)
+
+    @property
+    def thread_pool(self) -> ThreadPool:
+        """Its threads, to be counted, not to be used (what tests give in their place cannot be counted)."""
+        return cast("ThreadPool", self._threads)
 
     def run(self, work: Work[T]) -> Deferred[T]:
         """Runs a unit of work in one transaction, and commits it.

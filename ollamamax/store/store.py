@@ -19,7 +19,10 @@ from ollamamax.store.sqlite import BUSY_TIMEOUT_SECONDS, SqliteFile, default_fil
 from ollamamax.store.statistics import PoolStatistics, QueryObserver
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from twisted.python.threadpool import ThreadPool
 
 _DIALECT = "sqlite"
 _SMALLEST_POOL = 2
@@ -105,6 +108,11 @@ class Store:
         return cls(
             path=file.path, lock=lock, writer=writer, reader=reader, statistics=statistics, clock=IReactorTime(reactor)
         )
+
+    @property
+    def thread_pools(self) -> Mapping[str, ThreadPool]:
+        """The threads of its connections by name, to be counted, not to be used."""
+        return {"store-writer": self._writer.thread_pool, "store-reader": self._reader.thread_pool}
 
     def close(self) -> Deferred[None]:
         """Writes what the ledger holds, ends connections and threads, gives the file free.

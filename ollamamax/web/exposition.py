@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import attrs
 from prometheus_client import make_wsgi_app
@@ -105,6 +105,11 @@ class ExpositionResource:
         self._jobs = 0
         self._running = False
         self._stopped: Deferred[None] | None = None
+
+    @property
+    def thread_pool(self) -> ThreadPool:
+        """Its threads, to be counted, not to be used (what tests give in their place cannot be counted)."""
+        return cast("ThreadPool", self._threads)
 
     def start(self) -> None:
         """Begins to answer."""

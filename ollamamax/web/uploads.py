@@ -64,14 +64,15 @@ class FormUpload:
     # For the node.
 
     def deliver_to(self, receiver: BodyReceiver) -> None:
-        """Begins with what was kept."""
+        """Begins with the gateway's own part and what was kept."""
         if self._failure is not None:
             receiver.body_failed(self._failure)
             return
         self._receiver = receiver
-        kept = BytesBody(self._first + self._request.body())
-        self._source = kept
-        kept.deliver_to(_Kept(receiver, self._kept_is_sent))
+        self._source = kept = BytesBody(self._request.body())
+        receiver.body_data(self._first)
+        if self._receiver is not None:
+            kept.deliver_to(_Kept(receiver, self._kept_is_sent))
 
     def pause(self) -> None:
         """Sends nothing until `resume`; soon the client is no longer read."""

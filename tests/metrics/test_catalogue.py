@@ -13,7 +13,7 @@ from ollamamax.metrics.catalogue import CATALOGUE, DEFAULT_BUCKETS, HTTP_REQUEST
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
 def test_names_follow_the_conventions(metric: Metric) -> None:
     """Names, suffixes and labels are what Prometheus' conventions ask of each kind."""
-    assert re.fullmatch(r"(http|db|ollamamax)_[a-z_]+[a-z]", metric.name)
+    assert re.fullmatch(r"(http|db|ollamamax|process|python)_[a-z_]+[a-z]", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
     assert metric.name.endswith("_info") == (metric.kind == "info")
     assert bool(metric.buckets) == (metric.kind == "histogram")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 
@@ -11,10 +12,13 @@ import prometheus_client
 import pytest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from ollamamax.metrics.catalogue import CATALOGUE
 from ollamamax.metrics.registry import Metrics
+from ollamamax.metrics.ticks import ReactorTicks
 
 Flush = Callable[..., list[Failure]]
 
@@ -36,6 +40,11 @@ def wired(metrics: Metrics) -> Metrics:
     metrics.watch_ledger(lambda: SimpleNamespace(pending=0, dropped=0))
     metrics.watch_fleet(lambda: [node])
     metrics.watch_attempts(lambda: SimpleNamespace(attempts={("a", "success"): 1}, retries={"busy": 1}))
+    ticks = ReactorTicks(clock := Clock(), time.time)
+    ticks.start()
+    clock.advance(1.0)
+    metrics.watch_reactor(ticks)
+    metrics.watch_threads(lambda: {"reactor": ThreadPool(0, 1)})
     metrics.observe_query("select", "requests", "ok", 0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
     metrics.http.client_disconnected("/api/v1/models/:id", "mid_stream")
@@ -52,7 +61,11 @@ def test_everything_declared_is_shown() -> None:
         suffix = "_count" if metric.kind == "histogram" else ""
         kind = "gauge" if metric.kind == "info" else metric.kind
         assert f"# TYPE {metric.name} {kind}\n" in text
-        lines = [line for line in text.splitlines() if line.startswith((f"{metric.name}{suffix}{{", f"{metric.name} "))]
+        lines = [
+            line
+            for line in text.splitlines()
+            if line.startswith((f"{metric.name}{suffix}{{", f"{metric.name}{suffix} "))
+        ]
         assert lines, metric.name
         assert all(f'{label}="' in line for label in metric.labels for line in lines)
     assert "_created" not in text

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real.processes import Processes
+from real.processes import Process, Processes
+
+# What it compares is worth seeing where it differs, as in a test.
+pytest.register_assert_rewrite("real.official")
 
 
 @pytest.fixture
@@ -33,3 +36,9 @@ def nodes(shared_processes: Processes) -> list[str]:
     if real:
         return real.split(",")
     return [shared_processes.simulator("--load-seconds=0.05", "--tokens-per-second=500").url]
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_processes: Processes, nodes: list[str]) -> Process:
+    """A gateway before the nodes."""
+    return shared_processes.gateway(*(f"--node=node{number}={url}" for number, url in enumerate(nodes)))

@@ -23,12 +23,14 @@ class StallingNode:
         models: the names of what it has; may be changed while it runs.
         resident: the names of what is in its memory.
         probes: how many rounds of probes have begun.
+        hangs_up: whether what is no probe is read and then closed upon.
     """
 
     def __init__(self, models: Sequence[str] = ("tiny",), resident: Sequence[str] = ()) -> None:
         self.models = list(models)
         self.resident = list(resident)
         self.probes = 0
+        self.hangs_up = False
         self.heads, self.ends, self.versions = threading.Event(), threading.Event(), threading.Event()
         for gate in (self.heads, self.ends, self.versions):
             gate.set()
@@ -121,6 +123,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         node = self.server.node
         self.rfile.read(int(self.headers["Content-Length"]))
+        if node.hangs_up:
+            self.close_connection = True
+            return
         node.heads.wait(_GATE_SECONDS)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")

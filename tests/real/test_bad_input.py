@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from uuid import UUID
@@ -15,12 +16,22 @@ from real.raw_node import RawNode, raw_node
 from real.samples import Ended, requests_ended, samples, scraped, value
 from real.wire import asked, connected, received, request, sent
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 LIMIT_BYTES = 5000
 DIGEST = "sha256:" + "0" * 64
 CHUNKED = b"POST /api/chat HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
 CHAT = ("/api/chat", "/api/v1/inference/chat")
 GENERATE = ("/api/generate", "/api/v1/inference/generate")
-INFERENCE = (*CHAT, *GENERATE, "/api/embed", "/api/embeddings")
+NATIVE = (*CHAT, *GENERATE, "/api/embed", "/api/embeddings")
+COMPATIBLE = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages")
+INFERENCE = (*NATIVE, *COMPATIBLE)
+DIALECTS = (*NATIVE, "/v1/chat/completions", "/v1/messages")
+"""The native routes and one of each other dialect; all others are held to the same in memory."""
+FORMS = "/v1/audio/transcriptions"
 MANAGEMENT = {
     "/api/show": "model",
     "/api/push": "model",
@@ -90,6 +101,23 @@ class Bad:
         """Whether it is answered as the control API answers."""
         return self.target.startswith("/api/v1/") or self.target in ("/health", "/ready", "/metrics", "/metrics.json")
 
+    @property
+    def is_compatible(self) -> bool:
+        """Whether it is answered as OpenAI's or Anthropic's API."""
+        return self.target.startswith("/v1/")
+
+    @property
+    def is_anthropics(self) -> bool:
+        """Whether it is answered as Anthropic's API."""
+        return self.target.startswith("/v1/messages")
+
+    @property
+    def kind(self) -> str:
+        """The error's type on the compatible routes."""
+        if self.status == 413 and self.is_anthropics:
+            return "request_too_large"
+        return "not_found_error" if self.status == 404 else "invalid_request_error"
+
 
 def get(target: str, status: int, code: str, endpoint: str | None, *, method: str = "GET", text: str = "") -> Bad:
     """A request without a body."""
@@ -108,11 +136,13 @@ def wrong_method(method: str, target: str, allow: str, endpoint: str | None = ""
 def check(bad: Bad, found: Exchange) -> None:
     """Holds an answer against what it should be; its body is JSON in the dialect called."""
     assert (found.status, found.framing, found.end) == (bad.status, "length", "fin")
-    assert found.header("content-type") == "application/json; charset=utf-8"
+    plain = bad.is_compatible and bad.status != 400
+    assert found.header("content-type") == "application/json" + ("" if plain else "; charset=utf-8")
     assert found.header("allow") == bad.allow
     assert found.header("connection") == "close"
     request_id = found.header("x-request-id")
     assert str(UUID(request_id)) == request_id
+    assert found.header("request-id") == (request_id if bad.is_anthropics else "")
     if bad.data.startswith(b"HEAD "):
         assert found.body == b""
         return
@@ -121,6 +151,14 @@ def check(bad: Bad, found: Exchange) -> None:
         error = document.pop("error")
         message = error.pop("message")
         assert error == {"code": bad.code, "request_id": request_id}
+    elif bad.is_anthropics:
+        error = document.pop("error")
+        message = error.pop("message")
+        assert (error, document.pop("type"), document.pop("request_id")) == ({"type": bad.kind}, "error", request_id)
+    elif bad.is_compatible:
+        error = document.pop("error")
+        message = error.pop("message")
+        assert error == {"type": bad.kind, "param": None, "code": None}
     else:
         message = document.pop("error")
     assert document == {}
@@ -179,7 +217,8 @@ def test_unknown_paths_are_404(gateway: Process) -> None:
         "/nope", "/api/nope", "/api/chat/", "/api//chat", "/api/v1/nope", "/api/v1/", "/api/v1/models/", "/health/",
         "/metrics/", "/metrics/x", "/metrics.json/x", "/Metrics", "/api/blobs/", "/api/blobs/a/b",
         "/api/v1/nodes/a/b", "/api/experimental/other", "/%ff", "/api/v1/models/%ff%fe", "/api/v1/%C0%AF",
-        "/api/chat%2f", "/%2e%2e/%2e%2e/etc/passwd",
+        "/api/chat%2f", "/%2e%2e/%2e%2e/etc/passwd", "/v1/nope", "/v1/models/", "/v1/chat/completions/", "/v1//models",
+        "/v1/messages/count_tokens", "/v1/messages/%ff", "/v1/audio/translations",
     ]  # fmt: skip
     cases = {
         f"{method} {target}": get(target, 404, "route_not_found", "unmatched", method=method, text=words)
@@ -215,7 +254,7 @@ def test_wrong_methods_are_405(gateway: Process) -> None:
     cases = [
         *(wrong_method(method, "/api/chat", "POST") for method in ("GET", "HEAD", "PUT", "DELETE", "PATCH")),
         *(wrong_method(method, "/api/generate", "POST") for method in ("OPTIONS", "TRACE", "PROPFIND", "PURGE")),
-        *(wrong_method("GET", target, "POST") for target in INFERENCE if target != "/api/chat"),
+        *(wrong_method("GET", target, "POST") for target in NATIVE if target != "/api/chat"),
         *(wrong_method("GET", target, "POST") for target in MANAGEMENT if target != "/api/delete"),
         wrong_method("POST", "/api/delete", "DELETE"),
         *(wrong_method("POST", target, "GET, HEAD") for target in ("/", "/api/version", "/api/tags", "/api/ps")),
@@ -228,6 +267,10 @@ def test_wrong_methods_are_405(gateway: Process) -> None:
         wrong_method("PUT", "/api/v1/nodes/x", "GET, HEAD", "/api/v1/nodes/:id"),
         wrong_method("PUT", "/api/v1/nodes/x/health", "GET, HEAD", "/api/v1/nodes/:id/health"),
         wrong_method("DELETE", "/api/v1/inference/requests/x", "GET, HEAD", "/api/v1/inference/requests/:id"),
+        *(wrong_method("GET", target, "POST") for target in (*COMPATIBLE, FORMS)),
+        wrong_method("DELETE", "/v1/messages", "POST"),
+        wrong_method("POST", "/v1/models", "GET, HEAD"),
+        wrong_method("DELETE", "/v1/models/a/b:c", "GET, HEAD", "/v1/models/:model"),
         wrong_method("POST", "/metrics", "GET, HEAD", None),
         wrong_method("DELETE", "/metrics.json", "GET, HEAD", None),
     ]
@@ -291,7 +334,7 @@ NAMELESS = {
 }
 
 
-@pytest.mark.parametrize("target", INFERENCE)
+@pytest.mark.parametrize("target", DIALECTS)
 def test_a_bad_body_of_an_inference_is_400(gateway: Process, target: str) -> None:
     """Each with a finished row in the ledger."""
     cases = {
@@ -304,7 +347,7 @@ def test_a_bad_body_of_an_inference_is_400(gateway: Process, target: str) -> Non
         )
         for name, body in NAMELESS.items()
     }
-    if target in (*CHAT, *GENERATE):
+    if target not in ("/api/embed", "/api/embeddings"):
         body = b'{"model": "absent", "stream": "no"}'
         cases["stream"] = Bad(request("POST", target, body), 400, "invalid_body", target, "POST", accounted=True)
     try_all(gateway, cases)
@@ -329,7 +372,7 @@ def test_a_bad_body_of_management_is_400(gateway: Process, target: str) -> None:
     try_all(gateway, cases)
 
 
-@pytest.mark.parametrize("target", INFERENCE)
+@pytest.mark.parametrize("target", DIALECTS)
 def test_an_unknown_model_is_404(gateway: Process, target: str) -> None:
     """In Ollama's own words, with the name as it was spelt."""
     names = ["absent", "Absent:7B", "some/where/absent:7b", "ti\0ny", "x" * 3000, "тест", "..", "a b", "it's"]
@@ -401,7 +444,9 @@ def test_what_else_is_wrong_with_a_long_request_goes_first(gateway: Process) -> 
     cases = {
         "path": long(get("/nope", 404, "route_not_found", "unmatched", method="POST"), "POST"),
         "control path": long(get("/api/v1/nope", 404, "route_not_found", "unmatched", method="POST"), "POST"),
+        "compatible path": long(get("/v1/nope", 404, "route_not_found", "unmatched", method="POST"), "POST"),
         "method": long(wrong_method("PUT", "/api/chat", "POST"), "PUT"),
+        "compatible method": long(wrong_method("PUT", "/v1/messages", "POST"), "PUT"),
         "control method": long(wrong_method("PUT", "/api/v1/models", "GET, HEAD"), "PUT"),
         "metrics": long(wrong_method("POST", "/metrics", "GET, HEAD", None), "POST"),
         "never carried": long(get("/api/me", 403, "forbidden", "/api/me", method="POST"), "POST"),
@@ -435,7 +480,9 @@ def test_a_refused_connection_takes_nothing_more(gateway: Process) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", "br", "identity, gzip", "nonsense", "ä"])
 def test_a_compressed_body_is_415(gateway: Process, encoding: str) -> None:
     """Nothing could be checked in it; a blob too, since its node would take it as it is."""
-    targets = dict.fromkeys((*INFERENCE, *MANAGEMENT), "POST") | {"/api/delete": "DELETE"}
+    targets = dict.fromkeys((*INFERENCE, FORMS, *MANAGEMENT), "POST") | {"/api/delete": "DELETE"}
+    if encoding == "zstd":
+        targets = {target: method for target, method in targets.items() if target not in COMPATIBLE}
     words = "unsupported Content-Encoding"
     cases = {
         target: Bad(
@@ -445,12 +492,80 @@ def test_a_compressed_body_is_415(gateway: Process, encoding: str) -> None:
             target,
             method,
             words,
-            accounted=target in INFERENCE,
+            accounted=target in (*INFERENCE, FORMS),
         )
         for target, method in targets.items()
     }
     blob = request("POST", f"/api/blobs/{DIGEST}", b"x", headers=[("Content-Encoding", encoding)])
     cases["blob"] = Bad(blob, 415, "unsupported_encoding", "/api/blobs/:digest", "POST", words)
+    try_all(gateway, cases)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code", "words"),
+    [
+        (b'{"model": "absent"}', 400, "invalid_body", "failed to decompress zstd body"),
+        (zstd.compress(b"{}")[:-1], 400, "invalid_body", "failed to decompress zstd body: unexpected EOF"),
+        (zstd.compress(b'{"model": "absent"}'), 404, "model_not_found", "model 'absent' not found"),
+        (zstd.compress(b""), 400, "missing_body", "missing request body"),
+        (zstd.compress(b"\0" * 100_000_000), 413, "body_too_large", "the request body is too large"),
+    ],
+)  # fmt: skip
+def test_zstd_where_it_is_decoded(gateway: Process, body: bytes, status: int, code: str, words: str) -> None:
+    """What is none, what is cut off, and a bomb of 100 MB in 10 KB are each told what they are."""
+    cases = {
+        target: Bad(
+            request("POST", target, body, headers=[("Content-Encoding", "zstd")]),
+            status,
+            code,
+            target,
+            "POST",
+            words,
+            accounted=True,
+        )
+        for target in COMPATIBLE
+    }
+    try_all(gateway, cases)
+
+
+# Forms.
+
+
+def test_a_bad_form(gateway: Process) -> None:
+    """No form, no boundary, no model, one that is cut off, and a model behind a file that is too long to be kept."""
+    kind = "multipart/form-data; boundary=xXx"
+    model = b'--xXx\r\nContent-Disposition: form-data; name="model"\r\n\r\n%b\r\n'
+    file = b'--xXx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n'
+    end = b"--xXx--\r\n"
+    words = "failed to parse multipart form: "
+    no_form, no_boundary = (
+        "request Content-Type isn't multipart/form-data",
+        "no multipart boundary param in Content-Type",
+    )
+    bad = {
+        "JSON": ("application/json", b'{"model": "tiny"}', 400, "invalid_body", f"{words}{no_form}"),
+        "no boundary": ("multipart/form-data", end, 400, "invalid_body", f"{words}{no_boundary}"),
+        "no body": (kind, b"", 400, "missing_body", "missing request body"),
+        "no model": (kind, file % b"x" + end, 400, "model_required", "model is required"),
+        "an empty model": (kind, model % b"" + end, 400, "model_required", "model is required"),
+        "no UTF-8": (kind, model % b"\xff" + end, 400, "invalid_body", "model: invalid UTF-8"),
+        "cut off": (kind, file % b"x", 400, "invalid_body", f"{words}unexpected EOF"),
+        "an absent model": (kind, model % b"Absent" + end, 404, "model_not_found", "model 'Absent' not found"),
+        "and last": (kind, file % b"x" + model % b"a/b" + end, 404, "model_not_found", "model 'a/b' not found"),
+        "a long file first": (kind, file % (b"x" * LIMIT_BYTES) + model % b"tiny" + end, 413, "body_too_large", ""),
+    }  # fmt: skip
+    cases = {
+        name: Bad(
+            request("POST", FORMS, body, headers=[("Content-Type", content_type)]),
+            status,
+            code,
+            FORMS,
+            "POST",
+            text,
+            accounted=True,
+        )
+        for name, (content_type, body, status, code, text) in bad.items()
+    }  # fmt: skip
     try_all(gateway, cases)
 
 

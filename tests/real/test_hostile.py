@@ -32,7 +32,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE")
 FOREIGN_METHODS = ("PROPFIND", "MKCOL", "PURGE", "LOCK", "M-SEARCH", "REPORT", "SUBSCRIBE", "QUERY")
 INFERENCE = (
     "/api/chat", "/api/generate", "/api/embed", "/api/embeddings", "/api/v1/inference/chat",
-    "/api/v1/inference/generate",
+    "/api/v1/inference/generate", "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses",
+    "/v1/messages",
 )  # fmt: skip
 MANAGEMENT = ("/api/show", "/api/pull", "/api/push", "/api/copy")
 BY_ID = {
@@ -42,9 +43,12 @@ BY_ID = {
     "/api/v1/nodes/{}": "/api/v1/nodes/:id",
     "/api/v1/nodes/{}/health": "/api/v1/nodes/:id/health",
     "/api/v1/inference/requests/{}": "/api/v1/inference/requests/:id",
+    "/v1/models/{}": "/v1/models/:model",
+    "/v1/models/{}/{}": "/v1/models/:model",
 }
 READ_ONLY = (
     "/", "/health", "/api/version", "/api/tags", "/api/ps", "/api/v1/health", "/api/v1/models", "/api/v1/nodes",
+    "/v1/models",
 )  # fmt: skip
 PREFIXES = ("", "", "/api", "/api/v1", "/v1", "/metrics", "/metrics.json", "/api/chat", "/api/tags")
 HEADERS = ("X-Request-Id", "User-Agent", "X-Forwarded-For", "Authorization", "Cookie", "Accept")

@@ -202,10 +202,15 @@ def scraping(program: str, folder: Path, gateway: Process) -> Iterator[Prometheu
         prometheus.stop()
 
 
+@pytest.fixture(scope="module")
+def simulator(shared_processes: Processes) -> Process:
+    """The simulated node before which all gateways are."""
+    return shared_processes.simulator("--tokens-per-second=100", "--parallel=16", "--load-seconds=0")
+
+
 @pytest.fixture
-def gateway(processes: Processes) -> Process:
-    """A gateway before a simulated node."""
-    simulator = processes.simulator("--tokens-per-second=100", "--parallel=16", "--load-seconds=0")
+def gateway(processes: Processes, simulator: Process) -> Process:
+    """A gateway of one test, which counts from nothing."""
     return processes.gateway(f"--node=sim={simulator.url}")
 
 

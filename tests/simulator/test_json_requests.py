@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ollamamax.simulator import json_requests as shapes
-from ollamamax.simulator.answers import to_json
 from ollamamax.simulator.durations import instant, keep_alive_seconds, nanoseconds, parsed_duration
 from ollamamax.simulator.failures import ApiFailure
+from ollamamax.simulator.frames import to_json
 from ollamamax.simulator.options import context_length, merged, signature
 
 NUMBER = "json: cannot unmarshal number {} into Go value of type float64"

@@ -172,7 +172,7 @@ def test_large_and_chunked_blobs_are_hashed_as_they_come() -> None:
             "registry.ollama.ai/library/tiny:latest does not support insert",
         ),
         ("/api/embed", {"model": "tiny", "input": 7}, 400, "invalid input type"),
-        ("/api/embed", {"model": "absent", "input": "x"}, 404, "model 'absent' not found"),
+        ("/api/embed", {"model": "absent", "input": "x"}, 404, 'model "absent" not found, try pulling it first'),
         (
             "/api/embed",
             {"model": "tiny", "input": "x " * 5000, "truncate": False},
@@ -275,9 +275,12 @@ def test_tools_and_thinking_are_told_whole_and_streamed(prompt: str, stream: boo
 
 
 def test_generate_thinks_and_tells_logprobs() -> None:
-    """`/api/generate` has `thinking` beside `response`; the older version tells log probabilities line by line."""
+    """`/api/generate` has `thinking` beside `response`, and a line for the marks around it, which nobody sees.
+
+    The older version tells log probabilities line by line.
+    """
     exchange = asked(world(), "/api/generate", {"model": "thinker", "prompt": "THINK LIMIT 6"})
-    assert "thinking" in str(exchange.documents[0])
+    assert ["'thinking'" in str(line) for line in exchange.documents] == [False, *[True] * 5, *[False] * 3]
     body = {"model": "tiny", "prompt": "x", "logprobs": True, "options": {"num_predict": 3}}
     lines = asked(world(version="0.24.0"), "/api/generate", body).documents
     assert ["logprobs" in json.dumps(line) for line in lines] == [True] * 3 + [False]

@@ -82,7 +82,12 @@ def test_a_preflight_of_an_unknown_path_names_no_methods() -> None:
         ("OPTIONS", "/api/chat", 405, "POST"),
         ("GET", "/nowhere", 404, ""),
         ("GET", "/api/tags/", 404, ""),
-        ("POST", "/v1/chat/completions", 404, ""),
+        ("GET", "/v1/chat/completions", 405, "POST"),
+        ("OPTIONS", "/v1/messages", 405, "POST"),
+        ("HEAD", "/v1/models", 405, "GET"),
+        ("POST", "/v1/models/tiny", 405, "GET"),
+        ("GET", "/v1/models/a/b", 404, ""),
+        ("POST", "/v1/unknown", 404, ""),
     ],
 )
 def test_wrong_methods_and_paths(method: str, path: str, status: int, allow: str) -> None:

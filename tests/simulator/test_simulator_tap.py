@@ -15,6 +15,7 @@ from pathlib import Path
 import attrs
 import pytest
 
+from ollamamax.simulator.faults import KINDS, Fault, Share
 from ollamamax.simulator.settings import SimulatorSettings, parsed_model
 from ollamamax.simulator.tap import Options
 
@@ -64,6 +65,7 @@ def test_without_options_the_defaults_hold() -> None:
         ("--keep-alive=-1", "keep_alive_seconds", math.inf),
         ("--seed=5", "seed", 5),
         ("--mark", "marked", True),
+        ("--fail=reset=3:0.1", "faults", (Share(Fault("reset", 3), 0.1),)),
         ("--model=a:b,capabilities=tools+completion,size=1e9,context=8192,load=3", "models", None),
     ],
 )
@@ -101,6 +103,8 @@ def test_a_models_description() -> None:
         "--model=a,colour=red",
         "--model=a,capabilities=flying",
         "--keep-alive=long",
+        "--fail=fly:0.1",
+        "--fail=cut:2",
     ],
 )
 def test_what_is_wrong_is_refused(argument: str) -> None:
@@ -108,6 +112,21 @@ def test_what_is_wrong_is_refused(argument: str) -> None:
     with pytest.raises(SystemExit) as caught:
         options(argument)
     assert str(caught.value).startswith(f"ollamamax-simulator: {argument.partition('=')[0]}: ")
+
+
+def test_faults_may_be_several() -> None:
+    """In the order of the command line; together no more than all requests."""
+    told = options("--fail", "cut:0.5", "--fail", "slow=9:0.5").settings().faults
+    assert told == (Share(Fault("cut"), 0.5), Share(Fault("slow", 9), 0.5))
+    with pytest.raises(SystemExit, match=r"--fail: the shares add up to 1.1, more than all requests\Z"):
+        options("--fail", "cut:0.5", "--fail", "slow=9:0.5", "--fail", "hang:0.1")
+
+
+def test_the_help_lists_every_word_and_option() -> None:
+    """What steers a prompt, and how to make requests fail."""
+    told = " ".join(str(Options()).split())
+    for word in ("LIMIT n", "SIZE n", "THINK", "TOOL", *(kind.upper() for kind in KINDS), "--fail=", "KIND[=N]:SHARE"):
+        assert word in told
 
 
 def test_the_tap_chooses_no_reactor() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ollamamax.simulator.embeddings import raw_vector, unit_vector
-from ollamamax.simulator.tokens import MARK, Plan, Steering, planned, steering
+from ollamamax.simulator.faults import Fault
+from ollamamax.simulator.tokens import MARK, Plan, Speech, Steering, Token, planned, steering
 
 
 def plan(prompt: str, **changes: object) -> Plan:
@@ -118,11 +119,41 @@ def test_json_is_json(marked: bool, text: str) -> None:
     assert said(plan("x", json=True, marked=marked)) == text
 
 
-@pytest.mark.parametrize(("word", "failure"), [("HTTP500", "refused"), ("CUT", "cut"), ("DIE", "died"), ("DIED", None)])
-def test_failures(word: str, failure: str | None) -> None:
-    """Whole words only."""
-    assert steering(f"please {word} now").failure == failure
-    assert plan(f"please {word} now").failure == failure
+def test_the_plan_has_the_fault_that_the_prompt_asks_for() -> None:
+    """Its number too."""
+    assert plan("please RESET 3 now").fault == Fault("reset", 3)
+    assert plan("please go on").fault is None
+
+
+@pytest.mark.parametrize(
+    ("stop", "kinds", "text"),
+    [
+        (["c"], "content content silent", "a b"),
+        ([" b c"], "content silent silent", "a"),
+        (["b"], "content content", "a "),
+        (["b x", "d"], "content content content content", "a b c "),
+        (["c e", ""], "content content content content", "a b c d"),
+        (["a"], "silent", ""),
+        ([" d e"], "content content content content", "a b c d"),
+    ],
+)
+def test_a_stop_sequence_ends_the_text(stop: list[str], kinds: str, text: str) -> None:
+    """Before it, wherever it lies between the tokens; what only looks like one is said after all."""
+    words = ["a", " b", " c" if stop != ["c"] else "c", " d"]
+    speech = Speech((Token("content", word) for word in words), stop, "length")
+    tokens = list(speech)
+    assert " ".join(token.kind for token in tokens) == kinds
+    assert "".join(token.text for token in tokens) == text
+    assert speech.done_reason == ("length" if text == "a b c d" else "stop")
+
+
+def test_a_stop_sequence_is_looked_for_in_the_text_alone() -> None:
+    """Thinking that has it goes on."""
+    speech = Speech(
+        iter([Token("thinking", "stop"), Token("content", "go"), Token("content", "stop")]), ["stop"], "length"
+    )
+    assert [token.text for token in speech] == ["stop", "go", ""]
+    assert plan("LIMIT 3", stop=["zzz"]).speech().done_reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -135,12 +166,12 @@ def test_failures(word: str, failure: str | None) -> None:
         ("THINK", Steering(think=True)),
         ("TOOL", Steering(tool=True)),
         ("UNLIMIT 7 SIZE x THINKING TOOLS", Steering()),
-        ("DIE, CUT or HTTP500", Steering(failure="refused")),
-        ("THINK! TOOL? (LIMIT 3) SIZE 4 CUT.", Steering(3, 4, think=True, tool=True, failure="cut")),
+        ("DIE, CUT or HTTP500", Steering(fault=Fault("http500"))),
+        ("THINK! TOOL? (LIMIT 3) SIZE 4 CUT.", Steering(3, 4, think=True, tool=True, fault=Fault("cut"))),
     ],
 )
 def test_steering(prompt: str, expected: Steering) -> None:
-    """Whole words in capitals, each for itself; the first of several failures in the order of their list."""
+    """Whole words in capitals, each for itself; the first of several faults in the order of their list."""
     assert steering(prompt) == expected
 
 

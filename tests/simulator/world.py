@@ -43,7 +43,11 @@ class World:
 
     def ask(self, path: str, document: object = None, method: str = "POST", *, close: bool = True) -> MemoryConnection:
         """Send a request now."""
-        connection = MemoryConnection(self.site, request_bytes(method, path, document, close=close))
+        return self.send(request_bytes(method, path, document, close=close))
+
+    def send(self, request: bytes) -> MemoryConnection:
+        """Send these bytes now."""
+        connection = MemoryConnection(self.site, request)
         self._connections.append(connection)
         self._look()
         return connection

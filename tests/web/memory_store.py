@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.python.threadpool import ThreadPool
 
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.ledger_row import LedgerRow
@@ -58,6 +59,7 @@ class MemoryStore:
         self.ledger = MemoryLedger()
         self.inventory = MemoryInventory()
         self.statistics = PoolStatistics("sqlite", 4)
+        self.thread_pools = {"store-writer": ThreadPool(0, 1)}
         self.closed_after: int | None = None
 
     def close(self) -> Deferred[None]:

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ollamamax.errors import GatewayError
-from ollamamax.web.dialects import RETRY_AFTER_SECONDS
+from ollamamax.web.dialects import RETRY_AFTER_SECONDS, Dialect, encode
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "api.md").read_text("utf-8")
 RETRY = {
@@ -41,16 +42,36 @@ def test_every_error_is_in_the_table() -> None:
     assert sorted(rows()) == sorted(tree)
 
 
-@pytest.mark.parametrize("app", ["native", "control"])
+@pytest.mark.parametrize("app", ["native", "compatible", "control"])
 def test_every_route_is_told(app: str) -> None:
     """Each route is on the page under its pattern; those of accounts and experiments are summed up."""
     # Not above: klein installs a reactor when it is imported.
+    from ollamamax.web.compatible import CompatibleRoutes
     from ollamamax.web.control import ControlRoutes
     from ollamamax.web.native import NativeRoutes
 
-    url_maps = {"native": NativeRoutes.app.url_map, "control": ControlRoutes.app.url_map}
-    patterns = {re.sub("<(?:path:)?([^<>]+)>", r":\1", rule.rule) for rule in url_maps[app].iter_rules()}
+    routes = {"native": NativeRoutes, "compatible": CompatibleRoutes, "control": ControlRoutes}
+    patterns = {re.sub("<(?:path:)?([^<>]+)>", r":\1", rule.rule) for rule in routes[app].app.url_map.iter_rules()}
     summed_up = {name for name in patterns if name.startswith(("/api/experimental/", "/api/user/keys/"))}
     told = set(re.findall(r"(?<=[` ])(/[a-z0-9/:]*)(?=`)", PAGE))
     assert patterns - summed_up - told == set()
     assert not summed_up or all(f"{name}…`" in PAGE for name in ("/api/experimental/", "/api/user/keys/"))
+
+
+def test_the_types_of_errors_are_told() -> None:
+    """OpenAI's and Anthropic's types stand beside every status that an inference request can end with."""
+    # Not above: it declares the errors that the table is held against.
+    import ollamamax.assembly  # noqa: F401
+
+    told = {
+        int(status): (openai, anthropic)
+        for statuses, openai, anthropic in re.findall(r"^\| ([\d, ]+) \| `(\w+)` \| `(\w+)` \|$", PAGE, re.MULTILINE)
+        for status in statuses.split(", ")
+    }
+    tree = {}
+    for error in errors(GatewayError):
+        if error.status != 403:  # no route under /v1 is forbidden as such
+            found = error.__new__(error)
+            openai = msgspec.json.decode(encode(found, Dialect.OPENAI, ""))["error"]["type"]
+            tree[error.status] = (openai, msgspec.json.decode(encode(found, Dialect.ANTHROPIC, ""))["error"]["type"])
+    assert told == tree
