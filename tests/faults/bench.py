@@ -26,7 +26,7 @@ from faults.steps import Script
 from fidelity import Exchange, parsed
 from real.callers import Caller
 from real.processes import Process
-from real.samples import Ended, requests_ended, scraped
+from real.samples import Ended, requests_ended, samples, scraped
 from real.wire import End, asked, received, request
 
 _POLL_SECONDS = 0.01
@@ -102,7 +102,9 @@ class Bench:
         self.nodes = nodes
         self.playbook = playbook
         self.patience_seconds = patience_seconds
-        self.ended: Counter[Ended] = requests_ended(scraped(gateway.url))
+        scrape = scraped(gateway.url)
+        self.ended: Counter[Ended] = requests_ended(scrape)
+        self.departed = _departed(scrape)
         self.rows = 0
         self.logged = 0
 
@@ -253,6 +255,7 @@ class Case:
         scrape = self._settled()
         complaints += [f"still in flight: {line}" for line in _in_flight(scrape)]
         complaints += self._observations(scrape)
+        complaints += self._departures(scrape)
         complaints += self._rows()
         complaints += self._node()
         log = self._bench.gateway.text()
@@ -277,6 +280,17 @@ class Case:
         found = Counter({ended: number for ended, number in (now - self._bench.ended).items() if ended[0] == "POST"})
         self._bench.ended = now
         return [] if found == wanted else [f"observed {dict(found)} instead of {dict(wanted)}"]
+
+    def _departures(self, scrape: str) -> list[str]:
+        wanted = Counter(
+            (each.dialect.path, "before_response" if each.status is None else "mid_stream")
+            for each in self._expected
+            if each.outcome == "client_disconnected"
+        )
+        now = _departed(scrape)
+        found = now - self._bench.departed
+        self._bench.departed = now
+        return [] if found == wanted else [f"clients that left: {dict(found)} instead of {dict(wanted)}"]
 
     def _rows(self) -> list[str]:
         rows, total = self._bench.recent_rows(len(self._expected) + 10)
@@ -322,6 +336,14 @@ class Case:
 def _in_flight(scrape: str) -> list[str]:
     """What a scrape shows to be under way."""
     return [line for line in scrape.splitlines() if line.startswith(_IN_FLIGHT) and not line.endswith(" 0.0")]
+
+
+def _departed(scrape: str) -> Counter[tuple[str, str]]:
+    """How many clients have left, by endpoint and phase."""
+    found = samples(scrape, "ollamamax_http_client_disconnects_total")
+    return Counter(
+        {(dict(labels)["endpoint"], dict(labels)["phase"]): int(count) for (_, labels), count in found.items()}
+    )
 
 
 def _agrees(row: dict[str, Any], expected: Expected) -> bool:

@@ -10,7 +10,7 @@ from faults.fault_node import Seen
 from faults.steps import Close, Script, reads
 
 HEALTHY = "healthy"
-_POOL = 40
+_POOL = 64
 
 Kind = Literal["warm", "cold", "hasty"]
 """Of a model: in a node's memory; not in it; in it, and its requests have next to no time."""

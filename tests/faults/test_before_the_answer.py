@@ -9,7 +9,7 @@ from faults.fault_node import FaultNode
 from faults.playbook import Playbook
 from faults.servers import FaultServers
 from faults.steps import Close, Repeat, Reset, Send, Step, json_head, reads, script
-from faults.views import redirected, refused
+from faults.views import own_error, redirected, refused
 
 OK = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = 1_000_000
@@ -122,11 +122,9 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 
 @every_dialect
 def test_a_node_that_is_busy(case: Case, dialect: Dialect) -> None:
-    """11: 503 in the node's own words; the client may come again."""
-    answers = dialect.error(b"503 Service Unavailable", BUSY)
-    answer = case.ask(dialect, case.lay(answers), status=503, code="node_status_503", outcome="unavailable")
-    assert (answer.status, answer.whole) == (503, True)
-    assert dialect.error_message(answer.body) == BUSY
+    """11: 503 in the node's own words, where no other node has the model."""
+    busy = dialect.error(b"503 Service Unavailable", BUSY)
+    assert own_error(case, dialect, busy, status=503, outcome="unavailable") == BUSY
 
 
 @pytest.mark.parametrize(
@@ -139,9 +137,7 @@ def test_an_error_of_the_node(case: Case, status: bytes, outcome: str) -> None:
     number = int(status[:3])
     for dialect in SERVED:
         answers = dialect.error(status, "the engine says no")
-        answer = case.ask(dialect, case.lay(answers), status=number, code=f"node_status_{number}", outcome=outcome)
-        assert (answer.status, answer.whole) == (number, True)
-        assert dialect.error_message(answer.body) == "the engine says no"
+        assert own_error(case, dialect, answers, status=number, outcome=outcome) == "the engine says no"
 
 
 def test_an_error_that_breaks_off(case: Case) -> None:

@@ -9,7 +9,7 @@ from faults.bench import Bench, Case
 from faults.dialects import IN_MEMORY, SERVED, Dialect
 from faults.servers import FaultServers
 from faults.steps import Close, Reset, Send, Step, reads, script
-from faults.views import assert_told, broken_off, refused
+from faults.views import broken_off, own_error, refused
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 every_dialect = pytest.mark.parametrize("dialect", SERVED, ids=str)
@@ -56,16 +56,8 @@ def test_two_busy_nodes(case: Case, dialect: Dialect) -> None:
     """The client has the last one's words."""
     busy = dialect.error(b"503 Service Unavailable", BUSY)
     attempts = 1 if dialect.body is None else 2
-    message = refused(
-        case,
-        dialect,
-        *[busy] * attempts,
-        status=503,
-        code="node_status_503",
-        outcome="unavailable",
-        attempts=attempts,
-    )
-    assert message == BUSY
+    busy_all = [busy] * attempts
+    assert own_error(case, dialect, *busy_all, status=503, outcome="unavailable", attempts=attempts) == BUSY
 
 
 def test_two_nodes_that_hang_up(case: Case) -> None:
@@ -93,6 +85,4 @@ def test_what_has_begun_stays_where_it_is(case: Case) -> None:
 def test_an_error_of_the_node_stays(case: Case) -> None:
     """A 500 speaks of the request or of the model; another node would say the same."""
     for dialect in SERVED:
-        model = case.lay(dialect.error(b"500 Internal Server Error", "no"))
-        answer = case.ask(dialect, model, status=500, code="node_status_500", outcome="node_error")
-        assert_told(dialect, answer, 500)
+        assert own_error(case, dialect, dialect.error(b"500 Internal Server Error", "no"), status=500) == "no"

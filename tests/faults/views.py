@@ -127,14 +127,31 @@ def passed(
     return answer
 
 
+def own_error(
+    case: Case, dialect: Dialect, *scripts: Script, status: int, outcome: str = "node_error", attempts: int = 1
+) -> str:
+    """An error that the last of the nodes gives by itself, which passes as it is; its message.
+
+    Args:
+        case: where it happens.
+        dialect: in which it is asked.
+        scripts: what the nodes do, request by request.
+        status: the node's.
+        outcome: in the ledger.
+        attempts: in the ledger.
+    """
+    code = f"node_status_{status}"
+    answer = case.ask(dialect, case.lay(*scripts), status=status, code=code, outcome=outcome, attempts=attempts)
+    assert (answer.status, answer.whole, answer.end) == (status, True, "fin"), answer
+    return dialect.error_message(answer.body)
+
+
 def redirected(case: Case, dialect: Dialect, elsewhere: FaultNode, status: bytes = b"307 Temporary Redirect") -> None:
     """A redirect of a node, which nobody follows."""
     location = f"Location: {elsewhere.url}{dialect.path}".encode()
     answers = dialect.error(status, "moved", location)
-    code = int(status[:3])
     before = elsewhere.connections
-    answer = case.ask(dialect, case.lay(answers), status=code, code=f"node_status_{code}", outcome="node_error")
-    assert (answer.status, answer.whole) == (code, True)
+    own_error(case, dialect, answers, status=int(status[:3]))
     case.others_are_served()
     assert elsewhere.connections == before, "a redirect was followed"
 
