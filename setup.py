@@ -25,6 +25,7 @@ REQUIREMENTS = [
     "attrs>=24.2",  # frozen values with the converters that the type checker understands
     "SQLAlchemy>=2.0.40",  # Core, typed; the 2.0 series is the oldest that is maintained
     "alembic>=1.15",  # migrations applied at start, configured without a file
+    "psycopg[binary]>=3.2.2",  # PostgreSQL, loaded for its URLs alone; the first whose wheels (libpq in them) know 3.13
     "click>=8.2",  # the `ollamamax` command
 ]
 

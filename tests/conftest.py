@@ -22,6 +22,7 @@ from zope.interface import implementer
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
+    from postgresql_cluster import Cluster
     from twisted.internet.interfaces import IDelayedCall
     from xdist.workermanage import WorkerController
 
@@ -36,6 +37,9 @@ sys.modules.setdefault("hypothesis.extra._patching", None)  # type: ignore[arg-t
 _STRICT = "--strict-services"
 _DESELECTED = pytest.StashKey[int]()
 _MODULE = pytest.StashKey[Path]()
+# A test that runs on each database says by this property on which one it ran.
+_STORE_PROPERTY = "store"
+_STORES = ("sqlite", "postgresql")
 # How often the reactor may turn before what is due at once counts as left behind (a connection's end takes two turns).
 _GRACE_TURNS = 5
 # A Deferred that nobody heard logs this first, and its failure in an event of its own.
@@ -65,6 +69,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the tests that run on each database."""
+    for item in items:
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("store_kind")  # type: ignore[attr-defined]
+        if kind:
+            item.user_properties.append((_STORE_PROPERTY, kind))
+
+
 def pytest_deselected(items: list[pytest.Item]) -> None:
     """Counts what an option or a plugin took out."""
     if items:
@@ -79,7 +91,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         output["deselected"] = config.stash[_DESELECTED]
         return
-    if config.getoption(_STRICT) and session.exitstatus == pytest.ExitCode.OK and any(_left_out(config)):
+    if not config.getoption(_STRICT) or session.exitstatus != pytest.ExitCode.OK:
+        return
+    if any(_left_out(config)) or len(set(_store_tests(config).values())) > 1:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -98,6 +112,10 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     if terminalreporter.config.getoption(_STRICT):
         verdict = ": not allowed here" if skipped or deselected else ": nothing left out"
     terminalreporter.write_line(f"tests skipped: {skipped}, deselected: {deselected}{verdict}")
+    stores = _store_tests(terminalreporter.config)
+    if any(stores.values()):
+        counted = ", ".join(f"{store} {count} passed" for store, count in stores.items())
+        terminalreporter.write_line(f"store tests: {counted}")
 
 
 def _left_out(config: pytest.Config) -> tuple[int, int]:
@@ -105,6 +123,14 @@ def _left_out(config: pytest.Config) -> tuple[int, int]:
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     skipped = len(reporter.stats.get("skipped", [])) if reporter is not None else 0
     return skipped, config.stash[_DESELECTED]
+
+
+def _store_tests(config: pytest.Config) -> dict[str, int]:
+    """How many of the tests that run on each database passed on which."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    passed = reporter.stats.get("passed", []) if reporter is not None else []
+    ran = [value for report in passed for name, value in report.user_properties if name == _STORE_PROPERTY]
+    return {store: ran.count(store) for store in _STORES}
 
 
 # --- a test: what it may not leave behind ----------------------------------------------------------------------------
@@ -258,3 +284,25 @@ def program() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """A PostgreSQL server of this run (of this worker of it), running at the start of each test."""
+    from postgresql_cluster import MISSING, Cluster, programs
+
+    found = programs()
+    if found is None:
+        pytest.skip(MISSING)
+    cluster = Cluster(found)
+    yield cluster
+    cluster.remove()
+
+
+@pytest.fixture(scope="module", params=_STORES)
+def store_kind(request: pytest.FixtureRequest) -> str:
+    """`sqlite` or `postgresql`: a test that takes it, or takes what takes it, runs on each and is counted."""
+    kind = str(request.param)
+    if kind == "postgresql":
+        request.getfixturevalue("postgresql")
+    return kind

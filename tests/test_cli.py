@@ -9,12 +9,18 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
 
 from ollamamax import __version__
 from ollamamax.cli import main
+from ollamamax.store.lock import FileLock
+from ollamamax.store.revisions import HEAD_REVISION
+
+if TYPE_CHECKING:
+    from postgresql_cluster import Cluster
 
 ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 30.0
@@ -37,6 +43,9 @@ def test_the_version_is_printed() -> None:
         (["--help"], ["verify", "check-config", "twistd -n ollamamax"]),
         (["verify", "-h"], ["OLLAMAMAX_URL", "http://localhost:8080", "OLLAMAMAX_API_KEY", "Exit status"]),
         (["check-config", "--help"], ["--config FILE", "OLLAMAMAX_*", "Exit status"]),
+        (["database", "--help"], ["upgrade", "status", "OLLAMAMAX_DATABASE"]),
+        (["database", "upgrade", "--help"], ["--config FILE", "--database URL", "Exit status"]),
+        (["database", "status", "--help"], ["--config FILE", "--database URL", "Exit status"]),
     ],
 )
 def test_help_says_what_there_is(arguments: list[str], words: list[str]) -> None:
@@ -130,3 +139,80 @@ def test_verify_runs_as_a_process_and_ends_with_its_status(stranger: str, tmp_pa
     )
     assert done.stderr == ""
     assert set(Stranger.keys) == {"Bearer omx_k"}
+
+
+@pytest.fixture
+def empty_database(store_kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """The URL of an empty database of either kind, and how it is shown."""
+    if store_kind == "sqlite":
+        return f"sqlite:///{tmp_path}/a.db", f"{tmp_path}/a.db"
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    url = cluster.url(cluster.empty(), password="geheim")
+    return url, url.replace("geheim", "***")
+
+
+def test_a_database_is_upgraded_once(empty_database: tuple[str, str]) -> None:
+    """Its status tells what is to be done; the upgrade says what it did, and the next one that nothing was left."""
+    url, shown = empty_database
+    before = run("database", "status", "--database", url)
+    assert before.exit_code == 1
+    assert before.stdout.startswith(f"store: {shown}\nneeded: {HEAD_REVISION}\n")
+    assert "run `ollamamax database upgrade`" in before.output
+    first = run("database", "upgrade", OLLAMAMAX_DATABASE=url)
+    assert first.output == f"store: {shown}\nschema: {HEAD_REVISION}, upgraded from an empty database\n"
+    second = run("database", "upgrade", "--database", url)
+    assert second.output == f"store: {shown}\nschema: {HEAD_REVISION}, nothing to do\n"
+    after = run("database", "status", "--database", url)
+    assert after.output == f"store: {shown}\nneeded: {HEAD_REVISION}\nschema: {HEAD_REVISION}\n"
+    assert (first.exit_code, second.exit_code, after.exit_code) == (0, 0, 0)
+
+
+def test_only_an_upgrade_makes_a_database(tmp_path: Path) -> None:
+    """Looking leaves nothing behind: where there was nothing, and where there was a database that nobody uses."""
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    looked = run("database", "status", **state)
+    assert looked.exit_code == 1
+    path = tmp_path / "ollamamax" / "ollamamax.db"
+    assert looked.stderr == (
+        f"ollamamax: database {path} does not exist: run `ollamamax database upgrade`, or start the server\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert run("database", "upgrade", **state).exit_code == 0
+    made = sorted(entry.name for entry in path.parent.iterdir())
+    assert made == ["ollamamax.db", "ollamamax.db.lock"]
+    assert run("database", "status", **state).exit_code == 0
+    assert sorted(entry.name for entry in path.parent.iterdir()) == made
+
+
+def test_a_database_that_a_server_uses(tmp_path: Path) -> None:
+    """A SQLite file is not upgraded under a server's hands, and may be looked at."""
+    url = f"sqlite:///{tmp_path}/a.db"
+    assert run("database", "upgrade", "--database", url).exit_code == 0
+    lock = FileLock(tmp_path / "a.db")
+    lock.acquire()
+    upgrading = run("database", "upgrade", "--database", url)
+    assert upgrading.exit_code == 1
+    assert upgrading.stderr.startswith(f"ollamamax: database {tmp_path}/a.db is in use by process {os.getpid()}: ")
+    assert run("database", "status", "--database", url).exit_code == 0
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("--database", "mysql://u:geheim@h/x"), 'ollamamax: database (from --database): "mysql://u:***@h/x" is not'),
+        (("--config", "/nowhere"), "ollamamax: config (from --config): /nowhere cannot be read"),
+        (
+            ("--database", "postgresql://u:geheim@127.0.0.1:1/x"),
+            "ollamamax: database postgresql://u:***@127.0.0.1:1/x ",
+        ),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_one_line(arguments: tuple[str, ...], line: str) -> None:
+    """Status 1, and no password."""
+    for command in ("upgrade", "status"):
+        result = run("database", command, *arguments)
+        assert result.exit_code == 1
+        assert result.stderr.startswith(line)
+        assert result.stderr.count("\n") == 1
+        assert "geheim" not in result.output

@@ -105,3 +105,25 @@ def test_a_strict_run_with_nothing_left_out_passes(tmp_path: Path) -> None:
     ran = run(tmp_path, "def test_one(): pass", "--strict-services")
     assert "tests skipped: 0, deselected: 0: nothing left out" in ran.stdout.splitlines()
     assert ran.returncode == 0
+
+
+STORES = """
+@pytest.fixture(scope="session")
+def postgresql(): pass
+def test_both(store_kind): pass
+@pytest.mark.parametrize("store_kind", ["sqlite"], scope="module")
+def test_one(store_kind): pass
+def test_neither(): pass
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "two"])
+def test_a_strict_run_has_as_many_tests_on_each_database(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """They are counted by the database they ran on, and a difference fails the run."""
+    ran = run(tmp_path, STORES, "--strict-services", *options)
+    assert "store tests: sqlite 2 passed, postgresql 1 passed" in ran.stdout.splitlines()
+    assert ran.returncode == 1
+    (tmp_path / "equal").mkdir()
+    equal = run(tmp_path / "equal", STORES.replace("test_one", "unused"), "--strict-services", *options)
+    assert "store tests: sqlite 1 passed, postgresql 1 passed" in equal.stdout.splitlines()
+    assert equal.returncode == 0

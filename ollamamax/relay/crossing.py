@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ollamamax.errors import GatewayError, InternalError, NodeBusy, NodeTimedOut
+from ollamamax.errors import GatewayError, InternalError, NodeBusy, NodeTimedOut, NodeTruncated
 from ollamamax.relay import headers
 from ollamamax.relay.carriage import Carriage, RelayReport
 from ollamamax.relay.deadlines import Deadlines
@@ -220,13 +220,15 @@ class Crossing:
     def _settle(self, error: GatewayError | None) -> None:
         reply = self._reply
         if error is not None and reply.status is None:
-            self._stop()
-            self._result.errback(Failure(error))
-            self._over(self)
+            self._fail(error)
             return
         passage = self._passage
         assert passage is not None
         last, verdict = passage.finish(self._clock.seconds())
+        if reply.status is None and verdict is not None and verdict.cut:
+            # The client has nothing of it yet, and can be told in the words of its API.
+            self._fail(NodeTruncated())
+            return
         for held in (*(() if self._withheld is None else self._withheld.release()), last):
             if held:
                 self._write(held)
@@ -247,6 +249,11 @@ class Crossing:
             reply.end()
             self._result.callback(report)
             self._over(self)
+
+    def _fail(self, error: GatewayError) -> None:
+        self._stop()
+        self._result.errback(Failure(error))
+        self._over(self)
 
     def _broken_off(self, result: object) -> None:
         self._over(self)

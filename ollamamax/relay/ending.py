@@ -109,7 +109,8 @@ def error_frame(answer: Answer, error: GatewayError, number: int = 0) -> bytes:
     message = error.public_message
     if answer is Answer.RESPONSES:
         event: dict[str, object] = {"type": "error", "code": error.code, "message": message}
-        event |= {"error": {"message": message}, "sequence_number": number}
+        # What OpenAI's client raises is made of `error` alone.
+        event |= {"error": {"message": message, "code": error.code}, "sequence_number": number}
         return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
     if answer is Answer.MESSAGES:
         event = {"type": "error", "error": {"type": "api_error", "message": message}}

@@ -52,10 +52,10 @@ class WholeVerdict:
     def finish(self, now: float = 0.0) -> Verdict:
         """Judges what was fed."""
         whole = read(_read_whole, self._tail.members())
-        # Of a transcription it is not known whether it is an object.
-        cut = self._answer is not Answer.TRANSCRIPTIONS and self._tail.is_cut()
+        # Of a transcription it is not known whether it is an object; Ollama ends it empty where its engine has failed.
+        cut = self._empty if self._answer is Answer.TRANSCRIPTIONS else self._tail.is_cut()
         if whole is None:
-            missing = cut or self._empty or self._answer in _GENERATIONS
+            missing = cut or self._answer in _GENERATIONS
             return Verdict("incomplete" if missing else "success", done=not missing, cut=cut)
         if not is_empty(whole.error) or bytes(whole.status) == b'"failed"':
             return Verdict("stream_error", token_usage(whole.usage), error=True)

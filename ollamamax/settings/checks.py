@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import attrs
 
@@ -43,7 +43,13 @@ _UNITS = {
     **{f"{prefix}b": 1000**power for power, prefix in enumerate("kmgt", start=1)},
     **{f"{prefix}ib": 1024**power for power, prefix in enumerate("kmgt", start=1)},
 }
-_PASSWORD = re.compile(r"(://[^/:@]*):.*@", re.DOTALL)  # to the last @: rather too much than a part of it
+POSTGRESQL_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+_POSTGRESQL_FORM = "postgresql://USER@HOST/DATABASE"
+# Each rather too much than a part of it: to the last @, past an & that no NAME= follows, and what stands where a
+# database's port would be and is none.
+_PASSWORD = re.compile(r"(://[^/:@]*):.*@", re.DOTALL)
+_PARAMETER = re.compile(r"((?:^|[?&\s])([^?&=\s]+)\s*=\s*)(.*?)(?=[&\s][^?&=\s]+\s*=|\Z)", re.DOTALL)
+_NO_PORT = re.compile(r"(postgres[a-z+]*://[^/:@?\[]*):(?!\*\*\*@|[0-9]*(?:[/?,]|\Z)).*", re.DOTALL | re.IGNORECASE)
 
 
 class Refused(ValueError):
@@ -185,19 +191,32 @@ def check_network(network: str) -> None:
 
 
 def check_database(url: str) -> None:
-    """A database's URL, of a kind that is supported and with a place that lasts."""
-    scheme = url.partition(":")[0].casefold()
-    if scheme.partition("+")[0] in ("postgresql", "postgres"):
-        raise Refused("names PostgreSQL, which is not supported yet; expected sqlite:///PATH")
+    """A database's URL, of a kind that is supported and with a place that lasts.
+
+    What a PostgreSQL URL says of hosts, ports and options is read by libpq alone, when the database is opened.
+    """
+    scheme, _, rest = url.partition("://")
+    kind, _, driver = scheme.casefold().partition("+")
+    if kind in ("postgresql", "postgres"):
+        if scheme.casefold() not in POSTGRESQL_SCHEMES:
+            raise Refused(f'names the driver "{driver}", which is not used here; expected {_POSTGRESQL_FORM}')
+        if not rest.strip("/") or any(character.isspace() for character in url):
+            raise Refused(f"is not the URL of a PostgreSQL database; expected {_POSTGRESQL_FORM}")
+        return
     parts = urlsplit(url)
     path = parts.path[1:]
-    if scheme != "sqlite" or not url.startswith("sqlite:///") or not path or path == ":memory:":
-        raise Refused("is not the URL of a database file; expected sqlite:///PATH")
+    if scheme.casefold() != "sqlite" or not url.startswith("sqlite:///") or not path or path == ":memory:":
+        raise Refused(f"is not the URL of a database; expected sqlite:///PATH or {_POSTGRESQL_FORM}")
 
 
 def masked(url: str) -> str:
-    """A URL that may be shown: its password replaced by `***`."""
-    return _PASSWORD.sub(r"\1:***@", url)
+    """A URL that may be shown: each password in it, before the host or as a parameter, is replaced by `***`."""
+    return _NO_PORT.sub(r"\1:***", _PASSWORD.sub(r"\1:***@", _PARAMETER.sub(_masked_parameter, url)))
+
+
+def _masked_parameter(found: re.Match[str]) -> str:
+    is_secret = unquote(found[2]).casefold().endswith("password")
+    return f"{found[1]}***" if is_secret else found[0]
 
 
 def size_in_bytes(text: str) -> int:

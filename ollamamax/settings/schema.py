@@ -171,8 +171,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     database: Annotated[
         str,
         Meta(
-            description="The database's URL; empty for an SQLite file in `state_directory`.",
-            examples=["sqlite:////var/lib/ollamamax/ollamamax.db"],
+            description="The database's URL: `sqlite:////path/to/file`, or PostgreSQL's "
+            "`postgresql://USER@HOST/DATABASE` with whatever libpq takes, as in `?sslmode=verify-full` or "
+            "`?host=/run/postgresql`; empty for an SQLite file in `state_directory`.",
+            examples=["postgresql://ollamamax@db.example.org/ollamamax"],
         ),
     ] = ""
     database_file: Annotated[
@@ -185,7 +187,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = ""
     database_pool_size: Annotated[
         Annotated[int, Meta(ge=2, le=64)],
-        Meta(description="Most connections to the database; with SQLite, one of them writes and the others read."),
+        Meta(
+            description="Most connections of this server to the database: one of them writes, the others read. A "
+            "PostgreSQL server needs as many for each server that uses it."
+        ),
     ] = 4
     state_directory: Annotated[
         str,

@@ -140,9 +140,11 @@ def _is_news(known: Seen | None, seen: Seen) -> bool:
 
 def _write(transaction: Transaction, seen_nodes: tuple[SeenNode, ...], seen_models: tuple[SeenModel, ...]) -> None:
     if seen_nodes:
-        transaction.change(_upsert(nodes, ("name",)), [_values(node) for node in seen_nodes])
+        upsert = _upsert(nodes, ("name",), transaction.dialect)
+        transaction.change(upsert, [_values(node) for node in seen_nodes])
     if seen_models:
-        transaction.change(_upsert(models_seen, ("node", "model")), [_values(model) for model in seen_models])
+        upsert = _upsert(models_seen, ("node", "model"), transaction.dialect)
+        transaction.change(upsert, [_values(model) for model in seen_models])
 
 
 def _read_models(transaction: Transaction, moment: float) -> frozenset[str]:
@@ -150,9 +152,9 @@ def _read_models(transaction: Transaction, moment: float) -> frozenset[str]:
     return frozenset(name for (name,) in found)
 
 
-def _upsert(table: Table, key: tuple[str, ...]) -> Insert:
+def _upsert(table: Table, key: tuple[str, ...], dialect: str) -> Insert:
     """An insert that, for a key that is there, widens the time seen, and keeps the newer of all else."""
-    statement = insert_into(table)
+    statement = insert_into(table, dialect)
     is_newer = statement.excluded.last_seen >= table.c.last_seen
 
     def newer(name: str) -> ColumnElement[object]:

@@ -51,15 +51,25 @@ class Ledger:
         writer: runs what writes, one unit at a time.
         reader: runs what reads.
         clock: the clock of the groups and of the retries.
+        instance: whose rows these are.
         capacity: how many rows may wait in memory.
     """
 
     _log = Logger()
 
-    def __init__(self, writer: Runner, reader: Runner, clock: IReactorTime, *, capacity: int = CAPACITY_ROWS) -> None:
+    def __init__(
+        self,
+        writer: Runner,
+        reader: Runner,
+        clock: IReactorTime,
+        *,
+        instance: str | None = None,
+        capacity: int = CAPACITY_ROWS,
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
+        self._instance = instance
         self._backlog = Backlog(capacity)
         self._timer: IDelayedCall | None = None
         self._is_writing = False
@@ -151,7 +161,9 @@ class Ledger:
             self._timer = None
         self._is_writing = True
         batch = self._backlog.take(BATCH_ROWS)
-        self._writer.run(partial(write_rows, rows=batch)).addCallbacks(self._written, self._failed)
+        self._writer.run(partial(write_rows, rows=batch, instance=self._instance)).addCallbacks(
+            self._written, self._failed
+        )
 
     def _written(self, refused: int) -> None:
         self._is_writing = False

@@ -59,6 +59,7 @@ class LedgerRow:
         output_seconds: generating.
         first_token_seconds: from the request's last byte to the first content for the client.
         duration_seconds: all of it, as the gateway saw it.
+        instance: the process that took the request; None until the ledger writes the row.
     """
 
     id: str = attrs.field(converter=storable_text)
@@ -88,6 +89,7 @@ class LedgerRow:
     output_seconds: float | None = attrs.field(default=None, converter=_number)
     first_token_seconds: float | None = attrs.field(default=None, converter=_number)
     duration_seconds: float | None = attrs.field(default=None, converter=_number)
+    instance: str | None = attrs.field(default=None, converter=_optional_text)
 
     @property
     def is_final(self) -> bool:

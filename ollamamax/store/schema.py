@@ -62,10 +62,25 @@ requests = Table(
     _seconds("output_seconds"),
     _seconds("first_token_seconds"),
     _seconds("duration_seconds"),
+    _text("instance"),
 )
 """One row per inference request: `started` when it is sent to a node, final once `finished_at` is there."""
 
 Index(None, requests.c.started_at, requests.c.id)
+# Of unfinished rows alone on PostgreSQL too, as its migration says; to say so here would load that dialect everywhere.
+Index("ix_requests_unfinished", requests.c.instance, sqlite_where=requests.c.finished_at.is_(None))
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", String(TEXT_LIMIT), primary_key=True),
+    Column("hostname", String(TEXT_LIMIT), nullable=False),
+    Column("pid", BigInteger(), nullable=False),
+    Column("version", String(TEXT_LIMIT), nullable=False),
+    Column("started_at", Double(), nullable=False),
+    Column("heartbeat_at", Double(), nullable=False),
+)
+"""The processes that use this database now; both times are the database's own clock."""
 
 nodes = Table(
     "nodes",

@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote
 
 import attrs
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 
-from ollamamax.store.failures import StoreError
+from ollamamax.store.failures import StoreError, reason_of
+from ollamamax.store.lock import FileLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 DEFAULT_FILE_NAME = "ollamamax.db"
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -37,11 +39,11 @@ _BREAKING_CODES = {
 _PRIMARY_CODE = 0xFF
 
 
-def default_file(state_directory: Path) -> Path:
-    """The database of a server that was told of none; makes its directory, for this user alone.
+def make_private(state_directory: Path) -> None:
+    """Makes the directory of a server that was told of no database, for this user alone.
 
     Raises:
-        StoreError: the directory cannot be made.
+        StoreError: it cannot be made.
     """
     try:
         state_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,7 +51,6 @@ def default_file(state_directory: Path) -> Path:
         raise StoreError(
             f"state directory {state_directory} cannot be made: {error.strerror}; make it, or name another one"
         ) from None
-    return state_directory / DEFAULT_FILE_NAME
 
 
 def file_of(url: URL) -> Path:
@@ -67,7 +68,7 @@ def file_of(url: URL) -> Path:
 
 @attrs.frozen
 class SqliteFile:
-    """A database file.
+    """A database file, used by one process.
 
     Attributes:
         path: where it is.
@@ -76,6 +77,37 @@ class SqliteFile:
 
     path: Path
     busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
+    _lock: FileLock = attrs.field(init=False)
+
+    dialect: ClassVar[str] = "sqlite"
+    is_exclusive: ClassVar[bool] = True
+    patience_seconds: ClassVar[float | None] = None  # a statement ends by itself, and a lock's wait is bounded
+
+    @_lock.default
+    def _lock_beside_it(self) -> FileLock:
+        return FileLock(self.path)
+
+    @property
+    def name(self) -> str:
+        """The file's path."""
+        return str(self.path)
+
+    def acquire(self) -> None:
+        """Takes the file for this process, and makes it where it does not exist.
+
+        Raises:
+            StoreError: another process has it, or it cannot be made.
+        """
+        self._lock.acquire()
+        try:
+            self.create()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def release(self) -> None:
+        """Gives the file back."""
+        self._lock.release()
 
     def create(self) -> None:
         """Makes the file, empty and for this user alone, where it does not exist.
@@ -101,6 +133,38 @@ class SqliteFile:
         engine = self._engine(self._connect_reader, size)
         event.listen(engine, "begin", _begin_deferred)
         return engine
+
+    def upgrading_engine(self) -> Engine:
+        """An engine for migrations."""
+        return self.writing_engine()
+
+    def looking_engine(self) -> Engine:
+        """An engine that reads and leaves nothing behind; whoever has the file may go on using it.
+
+        A reader of a file with a log makes the log's two files where they are not, and cannot remove them; where there
+        is no log nobody is writing, and the file can be read as one that does not change.
+
+        Raises:
+            StoreError: there is no file.
+        """
+        if not self.path.exists():
+            raise StoreError(
+                f"database {self.name} does not exist: run `ollamamax database upgrade`, or start the server"
+            )
+        has_log = self.path.with_name(f"{self.path.name}-wal").exists()
+        return self._engine(lambda: self._connect("ro" if has_log else "ro&immutable=1", "query_only=ON"), 1)
+
+    def is_broken(self, error: DBAPIError) -> bool:
+        """Whether a connection that failed like this is to be thrown away; a locked or full database is none such."""
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return code & _PRIMARY_CODE in _BREAKING_CODES
+
+    def cut(self, connection: DBAPIConnection) -> None:
+        """Not needed: nothing here waits for another machine."""
+
+    def unusable(self, error: SQLAlchemyError) -> StoreError:
+        """What to tell the operator of a failure at the start."""
+        return StoreError(f"database {self.name} cannot be used: {reason_of(error)}")
 
     def _engine(self, connect: Callable[[], sqlite3.Connection], size: int) -> Engine:
         # The pool is named, because SQLAlchemy picks another one (a connection per thread) for a URL without a file.
@@ -143,12 +207,6 @@ class SqliteFile:
             connection.close()
             raise
         return connection
-
-
-def is_broken(error: DBAPIError) -> bool:
-    """Whether a connection that failed like this is to be thrown away; a locked or full database is no such failure."""
-    code = getattr(error.orig, "sqlite_errorcode", 0)
-    return code & _PRIMARY_CODE in _BREAKING_CODES
 
 
 def _begin_immediate(connection: Connection) -> None:

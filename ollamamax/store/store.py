@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import uuid
 from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
-from ollamamax.store.failures import StoreError, reason_of
+from ollamamax import __version__
+from ollamamax.store.instance_statements import Beat, Instance, begin, database_clock
+from ollamamax.store.instances import Presence
 from ollamamax.store.inventory import Inventory
 from ollamamax.store.ledger import Ledger
-from ollamamax.store.lock import FileLock
+from ollamamax.store.place import Place, place_of
 from ollamamax.store.pool import ConnectionPool
-from ollamamax.store.revisions import bring_to_head
-from ollamamax.store.sqlite import BUSY_TIMEOUT_SECONDS, SqliteFile, default_file, file_of, is_broken
+from ollamamax.store.revisions import bring_to_head, require_head
 from ollamamax.store.statistics import PoolStatistics, QueryObserver
+from ollamamax.store.text import storable_text
+from ollamamax.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +30,6 @@ if TYPE_CHECKING:
 
     from twisted.python.threadpool import ThreadPool
 
-_DIALECT = "sqlite"
 _SMALLEST_POOL = 2
 
 
@@ -35,24 +40,27 @@ class Store:
         ledger: the rows of requests.
         inventory: nodes and models seen.
         statistics: connections and queries.
-        path: the database file.
+        name: the database, as it may be shown.
+        instance: this process, as the database knows it.
     """
 
     def __init__(
         self,
         *,
-        path: Path,
-        lock: FileLock,
+        place: Place,
+        presence: Presence,
         writer: ConnectionPool,
         reader: ConnectionPool,
         statistics: PoolStatistics,
         clock: IReactorTime,
     ) -> None:
-        self.path = path
+        self.name = place.name
         self.statistics = statistics
-        self.ledger = Ledger(writer, reader, clock)
+        self.instance = presence.instance
+        self.ledger = Ledger(presence, reader, clock, instance=presence.instance.id)
         self.inventory = Inventory(writer, reader)
-        self._lock = lock
+        self._place = place
+        self._presence = presence
         self._writer = writer
         self._reader = reader
         self._is_closed = False
@@ -67,47 +75,73 @@ class Store:
         reactor: IReactorFromThreads,
         pool_size: int,
         observer: QueryObserver | None = None,
-        busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS,
     ) -> Store:
-        """Opens the database, and brings it to the present schema.
-
-        It blocks, so it is called before the reactor runs, and after a fork if there is one: it holds a lock and open
-        files. It starts no thread.
+        """Opens the database that a URL names, as `at` does.
 
         Args:
-            url: `sqlite:////path/to/file`; empty for `ollamamax.db` in the state directory.
+            url: `sqlite:////path/to/file` or a PostgreSQL URL; empty for `ollamamax.db` in the state directory.
             state_directory: made where it is needed and not there, for this user alone.
-            reactor: where results arrive; also the clock (IReactorTime).
-            pool_size: connections to the database, at least 2; with SQLite, one of them writes and the others read.
-            observer: hears of every query, on the store's threads.
-            busy_timeout_seconds: how long SQLite waits for a lock of another program.
+            reactor: as for `at`, and so are the others.
+            pool_size: connections.
+            observer: hears of queries.
 
         Raises:
             StoreError: it cannot be opened; the text is one line for the operator.
         """
-        file = SqliteFile(_path(url, state_directory), busy_timeout_seconds)
-        lock = FileLock(file.path)
-        lock.acquire()
+        return cls.at(place_of(url, state_directory), reactor=reactor, pool_size=pool_size, observer=observer)
+
+    @classmethod
+    def at(
+        cls, place: Place, *, reactor: IReactorFromThreads, pool_size: int, observer: QueryObserver | None = None
+    ) -> Store:
+        """Opens a database; one that belongs to this process alone is brought to the present schema.
+
+        It blocks, so it is called before the reactor runs, and after a fork if there is one: it holds a lock, open
+        files and sockets. It starts no thread.
+
+        Args:
+            place: where it is.
+            reactor: where results arrive; also the clock (IReactorTime).
+            pool_size: connections to the database, at least 2: one of them writes and the others read.
+            observer: hears of every query, mostly on the store's threads.
+
+        Raises:
+            StoreError: it cannot be opened; the text is one line for the operator.
+        """
+        place.acquire()
         size = max(pool_size, _SMALLEST_POOL)
-        statistics = PoolStatistics(_DIALECT, size, observer)
-        writing = file.writing_engine()
-        reading = file.reading_engine(size - 1)
+        statistics = PoolStatistics(place.dialect, size, observer)
+        clock = IReactorTime(reactor)
+        writing, reading = place.writing_engine(), place.reading_engine(size - 1)
+
+        def pool(engine: Engine, connections: int, *, writes: bool) -> ConnectionPool:
+            return ConnectionPool(
+                engine,
+                reactor=reactor,
+                size=connections,
+                statistics=statistics,
+                writes=writes,
+                is_broken=place.is_broken,
+                patience_seconds=place.patience_seconds,
+                cut=place.cut,
+            )
+
         try:
-            file.create()
-            writer = ConnectionPool(
-                writing, reactor=reactor, size=1, statistics=statistics, writes=True, is_broken=is_broken
-            )
-            reader = ConnectionPool(
-                reading, reactor=reactor, size=size - 1, statistics=statistics, writes=False, is_broken=is_broken
-            )
-            _migrate(writing, file.path)
+            writer, reader = pool(writing, 1, writes=True), pool(reading, size - 1, writes=False)
+            (bring_to_head if place.is_exclusive else require_head)(writing, place.name)
+            instance = _this_process()
+            first = _begin(writing, statistics, instance, is_alone=place.is_exclusive)
+        except SQLAlchemyError as error:
+            writing.dispose()
+            place.release()
+            raise place.unusable(error) from None
         except BaseException:
             writing.dispose()
-            lock.release()
+            place.release()
             raise
-        return cls(
-            path=file.path, lock=lock, writer=writer, reader=reader, statistics=statistics, clock=IReactorTime(reactor)
-        )
+        presence = Presence(instance, first, writer, clock)
+        presence.start()
+        return cls(place=place, presence=presence, writer=writer, reader=reader, statistics=statistics, clock=clock)
 
     @property
     def thread_pools(self) -> Mapping[str, ThreadPool]:
@@ -115,10 +149,11 @@ class Store:
         return {"store-writer": self._writer.thread_pool, "store-reader": self._reader.thread_pool}
 
     def close(self) -> Deferred[None]:
-        """Writes what the ledger holds, ends connections and threads, gives the file free.
+        """Writes what the ledger holds, ends connections and threads, gives the database free.
 
         Returns:
-            Fires when all of it is done; may be called again at any time, and never fails.
+            Fires when all of it is done, or has been given up after seconds; may be called again at any time, and never
+            fails.
         """
         if self._is_closed:
             return succeed(None)
@@ -130,31 +165,21 @@ class Store:
 
     async def _close(self) -> None:
         await self.ledger.close()
+        await self._presence.stop()
         await self._reader.close()
-        await self._writer.close()  # last, because it is the one that may write the log back into the file
-        self._lock.release()
+        await self._writer.close()  # last, because it is the one that may write SQLite's log back into the file
+        self._place.release()
         self._is_closed = True
         for done in self._waiting:
             done.callback(None)
 
 
-def _path(url: str, state_directory: Path) -> Path:
-    """The file to open."""
-    if not url:
-        return default_file(state_directory.absolute())
-    try:
-        parsed: URL = make_url(url)
-    except (ArgumentError, ValueError):
-        raise StoreError("database: not a URL; expected sqlite:////path/to/file") from None
-    if parsed.drivername != _DIALECT:
-        backend = parsed.get_backend_name()
-        known = "PostgreSQL" if backend in ("postgresql", "postgres") else backend
-        raise StoreError(f"database: {known} is not supported by this version yet; expected sqlite:////path/to/file")
-    return file_of(parsed)
+def _this_process() -> Instance:
+    return Instance(
+        id=str(uuid.uuid4()), hostname=storable_text(socket.gethostname()), pid=os.getpid(), version=__version__
+    )
 
 
-def _migrate(engine: Engine, path: Path) -> None:
-    try:
-        bring_to_head(engine, str(path))
-    except SQLAlchemyError as error:
-        raise StoreError(f"database {path} cannot be used: {reason_of(error)}") from None
+def _begin(engine: Engine, statistics: PoolStatistics, instance: Instance, *, is_alone: bool) -> Beat:
+    with engine.begin() as connection:
+        return begin(Transaction(connection, statistics), instance, database_clock, is_alone=is_alone)

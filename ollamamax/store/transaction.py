@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Dialect, NestedTransaction, Row, Select, Table
-from sqlalchemy.dialects import sqlite
 
 from ollamamax.store.statistics import NO_TABLE, PoolStatistics
 
@@ -14,7 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.sql.dml import Insert, UpdateBase
+
+    Upsert = sqlite.Insert | postgresql.Insert
 
 
 class Transaction:
@@ -28,6 +30,11 @@ class Transaction:
     def __init__(self, connection: Connection, statistics: PoolStatistics) -> None:
         self._connection = connection
         self._statistics = statistics
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`: for `insert_into` and whatever else has a spelling for each."""
+        return self._connection.dialect.name
 
     def rows(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
         """All rows of a query; the time counted includes their fetching, where SQLite does most of its work."""
@@ -74,8 +81,14 @@ def _compiled(statement: Insert, columns: tuple[str, ...], dialect: Dialect) -> 
     return str(statement.compile(dialect=dialect, column_keys=list(columns)))
 
 
-def insert_into(table: Table) -> sqlite.Insert:
-    """An INSERT that knows `on_conflict_do_update`: the one place where a statement depends on the dialect."""
+def insert_into(table: Table, dialect: str) -> Upsert:
+    """An INSERT that knows `on_conflict_do_update`: both dialects spell it alike, SQLAlchemy has a class for each."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
     return sqlite.insert(table)
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from real.processes import Process, Processes
 
 # What it compares is worth seeing where it differs, as in a test.
 pytest.register_assert_rewrite("real.official")
+
+if TYPE_CHECKING:
+    from postgresql_cluster import Cluster
 
 
 @pytest.fixture
@@ -27,6 +31,15 @@ def shared_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proce
     started = Processes(tmp_path_factory.mktemp("servers"))
     yield started
     started.stop_all()
+
+
+@pytest.fixture(scope="module")
+def database(store_kind: str, request: pytest.FixtureRequest) -> list[str]:
+    """The options of a server with a database of its own, of either kind: a test that takes it runs on both."""
+    if store_kind == "sqlite":
+        return []
+    cluster: Cluster = request.getfixturevalue("postgresql")
+    return [f"--database={cluster.url(cluster.create())}"]
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,9 @@ STREAMS = [
 
 
 @pytest.fixture(scope="module")
-def gateway(shared_processes: Processes, nodes: list[str]) -> Process:
-    """A server before the nodes."""
-    return shared_processes.gateway(*(f"--node=node{number}={url}" for number, url in enumerate(nodes)))
+def gateway(shared_processes: Processes, nodes: list[str], database: list[str]) -> Process:
+    """A server before the nodes, on either database."""
+    return shared_processes.gateway(*(f"--node=node{number}={url}" for number, url in enumerate(nodes)), *database)
 
 
 def row_of(gateway: Process, response: httpx.Response) -> dict[str, Any]:

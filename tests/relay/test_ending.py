@@ -80,7 +80,7 @@ def test_streams() -> None:
 EVENTS = [Answer.CHAT_COMPLETIONS, Answer.COMPLETIONS, Answer.RESPONSES, Answer.MESSAGES]
 RESPONSES = (
     b'event: error\ndata: {"type":"error","code":"shutting_down","message":"the gateway is shutting down",'
-    b'"error":{"message":"the gateway is shutting down"},"sequence_number":17}\n\n'
+    b'"error":{"message":"the gateway is shutting down","code":"shutting_down"},"sequence_number":17}\n\n'
 )
 MESSAGES = (
     b'event: error\ndata: {"type":"error","error":{"type":"api_error","message":"the gateway is shutting down"}}\n\n'

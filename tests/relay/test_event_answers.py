@@ -40,8 +40,8 @@ def chunk(data: bytes) -> bytes:
 def frame_of(answer: Answer, code: str, message: str) -> tuple[bytes, dict[str, object]]:
     """The name line and the data of the frame that ends a stream."""
     if answer is RESPONSES:
-        data = {"type": "error", "code": code, "message": message, "error": {"message": message}, "sequence_number": 5}
-        return b"event: error\n", data
+        error = {"message": message, "code": code}
+        return b"event: error\n", {"type": "error", **error, "error": error, "sequence_number": 5}
     if answer is MESSAGES:
         return b"event: error\n", {"type": "error", "error": {"type": "api_error", "message": message}}
     return b"", {"error": {"message": message, "type": "api_error", "param": None, "code": code}}
@@ -176,6 +176,17 @@ def test_recorded_failures(setting: Any, recorded: dict[tuple[str, str], Any], a
         assert b'"sequence_number":10}' in frame
     setting.browser.gone()
     assert setting.report.outcome == "incomplete"
+
+
+@pytest.mark.parametrize("answer", [Answer.TRANSCRIPTIONS, CHAT])
+def test_a_whole_answer_without_a_byte_is_none(setting: Any, answer: Answer) -> None:
+    """So Ollama ends a transcription whose engine has failed: a head and nothing. The client can still be told."""
+    setting.carry(answer=answer, streaming=False)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+    setting.wire.deliver(head)
+    setting.wire.deliver(b"0\r\n\r\n")
+    assert isinstance(setting.error, NodeTruncated)
+    assert setting.browser.received == b""
 
 
 def test_half_an_event_is_no_answer_yet(setting: Any) -> None:

@@ -175,10 +175,10 @@ def test_a_database_file_that_is_missing_or_wrong_is_refused() -> None:
         "database_file (from OLLAMAMAX_DATABASE_FILE): /run/secret cannot be read: No such file or directory; "
         "expected a file that holds the database's URL"
     )
-    line = refusal({}, variable, secret="postgresql://ada:geheim@db/x")
+    line = refusal({}, variable, secret="mysql://ada:geheim@db/x")
     assert line == (
-        'database (from /run/secret, named by OLLAMAMAX_DATABASE_FILE): "postgresql://ada:***@db/x" names '
-        "PostgreSQL, which is not supported yet; expected sqlite:///PATH"
+        'database (from /run/secret, named by OLLAMAMAX_DATABASE_FILE): "mysql://ada:***@db/x" is not the URL of a '
+        "database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"
     )
 
 
@@ -430,7 +430,7 @@ def test_a_password_is_never_shown() -> None:
     shown = LoadedSettings(settings, dict.fromkeys(LEAVES, "default"))
     assert row(shown, "database")["value"] == "sqlite://ada:***@h/x"
     for name in ("database", "listen", "client_address"):
-        line = refusal({name: "postgresql://ada:ge@heim@h/x"})
+        line = refusal({name: "mysql://ada:ge@heim@h/x"})
         assert "heim" not in line
         assert "ada:***@h/x" in line
 

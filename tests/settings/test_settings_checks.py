@@ -191,22 +191,42 @@ def test_a_database_file_is_accepted(url: str) -> None:
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("sqlite://", "is not the URL of a database file"),
-        ("sqlite:///", "is not the URL of a database file"),
-        ("sqlite:///:memory:", "is not the URL of a database file"),
-        ("sqlite://host/x", "is not the URL of a database file"),
-        ("x.db", "is not the URL of a database file"),
-        ("mysql://a/b", "is not the URL of a database file"),
-        ("postgresql://h/x", "names PostgreSQL, which is not supported yet"),
-        ("POSTGRES://h/x", "names PostgreSQL, which is not supported yet"),
-        ("postgresql+psycopg://h/x", "names PostgreSQL, which is not supported yet"),
+        ("sqlite://", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("sqlite:///", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("sqlite:///:memory:", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DAT"),
+        ("sqlite://host/x", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("x.db", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("mysql://a/b", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("postgresql+asyncpg://h/x", 'names the driver "asyncpg", which is not used here; expected postgresql://USER'),
+        ("postgres+psycopg://h/x", 'names the driver "psycopg", which is not used here; expected postgresql://USER'),
+        ("postgresql:h/x", "is not the URL of a database; expected sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("postgresql", "is not the URL of a PostgreSQL database; expected postgresql://USER@HOST/DATABASE"),
+        ("postgresql://", "is not the URL of a PostgreSQL database; expected postgresql://USER@HOST/DATABASE"),
+        ("postgresql:///", "is not the URL of a PostgreSQL database; expected postgresql://USER@HOST/DATABASE"),
+        ("postgresql://h/a b", "is not the URL of a PostgreSQL database; expected postgresql://USER@HOST/DATABASE"),
     ],
 )
 def test_another_database_is_refused(url: str, words: str) -> None:
-    """What would keep nothing, what is no URL, and PostgreSQL for now."""
+    """What would keep nothing, what is no URL, and drivers of others."""
     with pytest.raises(Refused) as caught:
         checks.check_database(url)
-    assert str(caught.value) == f"{words}; expected sqlite:///PATH"
+    assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada@h/x",
+        "POSTGRES://h/x",
+        "postgresql+psycopg://h/x?sslmode=verify-full",
+        "postgresql://h1:5432,h2:5433/x?target_session_attrs=read-write",
+        "postgresql:///x?host=/run/postgresql",
+        "postgresql://?service=gateway",
+    ],
+)
+def test_a_postgresql_database_is_accepted(url: str) -> None:
+    """Whatever libpq may make something of."""
+    checks.check_database(url)
 
 
 @pytest.mark.parametrize("name", ["a", "desk-1", "A.b_C", "x" * 64])
@@ -237,6 +257,16 @@ def test_a_nodes_url_follows_the_rules_of_addresses(url: str) -> None:
         ("postgresql://ada:geheim@h/x", "postgresql://ada:***@h/x"),
         ("postgresql://ada:ge/he@im@h/x", "postgresql://ada:***@h/x"),
         ("postgresql://ada@h:5/x", "postgresql://ada@h:5/x"),
+        ("postgresql://ada@h:5,i:6/x?sslmode=require", "postgresql://ada@h:5,i:6/x?sslmode=require"),
+        ("postgresql://ada@[::1]:5/x", "postgresql://ada@[::1]:5/x"),
+        ("postgresql://h:5/x?password=ge@heim", "postgresql://h:5/x?password=***"),
+        ("postgresql:///x?user=ada&PASSWORD=ge&heim&host=/run", "postgresql:///x?user=ada&PASSWORD=***&host=/run"),
+        ("postgresql:///x?pass%77ord=geheim", "postgresql:///x?pass%77ord=***"),
+        ("postgresql:///x?sslpassword=ge=heim&passfile=/a", "postgresql:///x?sslpassword=***&passfile=/a"),
+        ("postgresql://ada:geheim?password=ge@h/x", "postgresql://ada:***"),
+        ("postgresql://ada:geheim", "postgresql://ada:***"),
+        ("host=h password = geheim user=ada", "host=h password = *** user=ada"),
+        ("http://h:*", "http://h:*"),
         ("sqlite:////x:y", "sqlite:////x:y"),
         ("http://h:1/x", "http://h:1/x"),
     ],

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ollamamax.store.pool import Work
 
 Fired = Callable[[Any], Any]
-LOCKED = "error: ledger: the database cannot be written (database is locked); rows are kept in memory and tried again"
 
 
 @pytest.fixture
@@ -39,6 +38,12 @@ def finished(identifier: str, at: float = 1.0, tokens: int = 7) -> LedgerRow:
     return attrs.evolve(
         started(identifier, at), finished_at=at + 1, outcome="success", status=200, output_tokens=tokens
     )
+
+
+def locked(database: Database) -> str:
+    """What is logged when the database is found locked."""
+    reason = database.home.locked
+    return f"error: ledger: the database cannot be written ({reason}); rows are kept in memory and tried again"
 
 
 def inserts(database: Database) -> int:
@@ -130,6 +135,7 @@ def test_a_finished_row_replaces_its_started_one(database: Database, ledger: Led
         output_seconds=2.5,
         first_token_seconds=3.5,
         duration_seconds=4.5,
+        instance="i",
     )
     for take, row in [
         (ledger.started, started("a")),
@@ -199,7 +205,7 @@ def test_a_locked_database_costs_no_row(database: Database, ledger: Ledger, fire
     assert flushed.called
     assert ledger.pending == 0
     assert database.ask("select id, outcome from requests order by id") == [("a", "success"), ("b", "success")]
-    assert logged == [LOCKED, "warn: ledger: the database can be written again; 0 rows were dropped"]
+    assert logged == [locked(database), "warn: ledger: the database can be written again; 0 rows were dropped"]
     assert database.reactor.getDelayedCalls() == []
 
 
@@ -229,11 +235,13 @@ def test_what_memory_cannot_hold_is_dropped_and_counted(database: Database, fire
     database.reactor.advance(0.1)
     assert (ledger.pending, ledger.dropped) == (0, 500)
     assert fired(ledger.requests(1, 0))[1] == 1500
-    assert logged == [LOCKED, "warn: ledger: the database can be written again; 500 rows were dropped"]
+    assert logged == [locked(database), "warn: ledger: the database can be written again; 500 rows were dropped"]
 
 
-def test_a_full_disk_costs_no_row(database: Database, ledger: Ledger, fired: Fired) -> None:
-    """A database that may not grow is an outage like a lock: rows wait until there is room."""
+def test_a_full_disk_costs_no_row(sqlite_database: Database, fired: Fired) -> None:
+    """A file that may not grow is an outage like a lock: rows wait until there is room."""
+    database = sqlite_database
+    ledger = Ledger(database.writer, database.reader, database.reactor)
 
     def limit(pages: int) -> None:
         with database.writer._engine.connect() as connection:
@@ -289,7 +297,7 @@ def test_closing_does_not_wait_for_an_outage(
     fired(ledger.close())
     assert fired(flushed) is None
     assert (ledger.pending, ledger.dropped) == (0, 1)
-    assert logged == [LOCKED, "error: ledger: 1 rows could not be written and are dropped"]
+    assert logged == [locked(database), "error: ledger: 1 rows could not be written and are dropped"]
     assert database.reactor.getDelayedCalls() == []
     other.close()
 
@@ -321,13 +329,15 @@ def test_a_defect_of_the_writer_is_an_outage(database: Database, fired: Fired, l
     fired(ledger.close())
 
 
-def test_an_outage_between_rows_that_are_tried_alone(database: Database) -> None:
+def test_an_outage_between_rows_that_are_tried_alone() -> None:
     """An outage while refused rows are sorted out is an outage, not a refusal."""
     poison = started("poison")
     object.__setattr__(poison, "node", object())
 
     class Failing:
         """A transaction that breaks at the second row that is tried alone."""
+
+        dialect = "sqlite"
 
         def __init__(self) -> None:
             self.calls = 0

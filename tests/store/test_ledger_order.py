@@ -14,9 +14,7 @@ from ollamamax.store.ledger import Ledger, LedgerRow
 from ollamamax.store.schema import requests
 
 if TYPE_CHECKING:
-    import sqlite3
-
-    from store.databases import Database
+    from store.databases import Closable, Database
 
 Fired = Callable[[Any], Any]
 
@@ -38,7 +36,7 @@ class Story:
         self.database = database
         self.ledger = Ledger(database.writer, database.reader, database.reactor)
         self.told: dict[str, LedgerRow] = {}
-        self.other: sqlite3.Connection | None = None
+        self.other: Closable | None = None
 
     def take(self, row: LedgerRow) -> None:
         """The ledger hears of a row."""

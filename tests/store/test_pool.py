@@ -16,11 +16,10 @@ from twisted.internet.interfaces import IReactorFromThreads
 from ollamamax.store.failures import StoreUnavailable
 from ollamamax.store.pool import ConnectionPool
 from ollamamax.store.schema import nodes
-from ollamamax.store.sqlite import SqliteFile, is_broken
 from ollamamax.store.statistics import PoolStatistics
 
 if TYPE_CHECKING:
-    from store.databases import Database
+    from store.databases import Database, PostgresqlHome, SqliteHome
 
     from ollamamax.store.transaction import Transaction
 
@@ -29,9 +28,10 @@ asynchronous: Callable[[Callable[..., object]], Callable[..., object]] = pytest_
 ROW = {"name": "n", "url": "http://n", "simulated": False, "version": None, "first_seen": 1.0, "last_seen": 2.0}
 
 
-def add_node(transaction: Transaction) -> int:
-    """Writes one row."""
-    return transaction.change(insert(nodes), [ROW])
+def add_node(transaction: Transaction) -> str:
+    """Writes one row; its name."""
+    transaction.change(insert(nodes), [ROW])
+    return "n"
 
 
 def read_nodes(transaction: Transaction) -> list[str]:
@@ -41,7 +41,7 @@ def read_nodes(transaction: Transaction) -> list[str]:
 
 def test_a_write_is_committed_and_counted(database: Database, fired: Fired) -> None:
     """What was written can be read; begin, statement and commit count once each, a read once."""
-    assert fired(database.writer.run(add_node)) == 1
+    assert fired(database.writer.run(add_node)) == "n"
     assert fired(database.reader.run(read_nodes)) == ["n"]
     snapshot = database.statistics.snapshot()
     assert snapshot.queries == {
@@ -89,15 +89,22 @@ def test_a_failed_statement_says_why_and_nothing_more(database: Database, fired:
     fired(database.writer.run(add_node))
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.writer.run(add_node))
-    assert caught.value.detail == "UNIQUE constraint failed: nodes.name"
+    assert (
+        caught.value.detail
+        == {
+            "sqlite": "UNIQUE constraint failed: nodes.name",
+            "postgresql": "UniqueViolation, SQLSTATE 23505",
+        }[database.kind]
+    )
     assert (caught.value.status, caught.value.code) == (503, "store_unavailable")
     snapshot = database.statistics.snapshot()
     assert snapshot.queries["insert", "nodes", "error"] == 1
     assert (snapshot.errors_total, snapshot.closed["error"]) == (1, 0)
 
 
-def test_a_locked_database_is_an_error_of_begin(database: Database, fired: Fired) -> None:
-    """While another program writes, `begin` fails; the connection is kept."""
+def test_a_locked_file_is_an_error_of_begin(sqlite_database: Database, fired: Fired) -> None:
+    """While another program writes, SQLite's `begin` fails; the connection is kept."""
+    database = sqlite_database
     other = database.lock()
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.writer.run(add_node))
@@ -114,15 +121,22 @@ def test_readers_cannot_write(database: Database, fired: Fired) -> None:
     """A reading connection refuses to write, and is replaced after it was asked to."""
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.reader.run(add_node))
-    assert caught.value.detail == "attempt to write a readonly database"
+    assert (
+        caught.value.detail
+        == {
+            "sqlite": "attempt to write a readonly database",
+            "postgresql": "cannot execute INSERT in a read-only transaction",
+        }[database.kind]
+    )
     snapshot = database.statistics.snapshot()
     assert (snapshot.closed["error"], snapshot.open) == (1, 1)
     assert fired(database.reader.run(read_nodes)) == []
     assert database.statistics.snapshot().open == 2
 
 
-def test_a_file_that_is_gone_is_not_made_again(database: Database, fired: Fired) -> None:
+def test_a_file_that_is_gone_is_not_made_again(sqlite_database: Database, fired: Fired) -> None:
     """A new connection to a removed database fails, is counted, and leaves no empty file behind."""
+    database = sqlite_database
     database.path.unlink()
     with pytest.raises(StoreUnavailable) as caught:
         fired(database.reader.run(read_nodes))
@@ -166,25 +180,80 @@ def test_closing_waits_for_the_work_at_hand(database: Database, fired: Fired) ->
     with pytest.raises(StoreUnavailable):
         fired(database.writer.run(add_node))
     database.writer_threads.release()
-    assert fired(last) == 1
+    assert fired(last) == "n"
     assert fired(gatherResults([*closings, database.writer.close()])) == [None] * 3
     assert database.writer_threads.stopped
     assert database.statistics.snapshot().closed == {"error": 0, "shutdown": 1}
 
 
+def impatient(home: SqliteHome | PostgresqlHome, cut: Callable[[object], None]) -> ConnectionPool:
+    """A pool of one real thread, on which nothing may take longer than a moment."""
+    return ConnectionPool(
+        home.place.reading_engine(1),
+        reactor=IReactorFromThreads(reactor),
+        size=1,
+        statistics=PoolStatistics(home.place.dialect, 1),
+        writes=False,
+        is_broken=home.place.is_broken,
+        patience_seconds=0.1,
+        cut=cut,
+    )
+
+
+@asynchronous
+async def test_work_that_takes_too_long_is_given_up(database: Database) -> None:
+    """Its caller is told in time, what waits behind it too and is never begun."""
+    go_on = threading.Event()
+    begun: list[str] = []
+    cut: list[object] = []
+    pool = impatient(database.home, cut.append)
+
+    def stuck(transaction: Transaction) -> None:
+        begun.append("stuck")
+        assert go_on.wait(10)
+
+    def behind(transaction: Transaction) -> None:
+        begun.append("behind")
+
+    asked = [pool.run(stuck), pool.run(behind)]
+    for each in asked:
+        with pytest.raises(StoreUnavailable) as caught:
+            await each
+        assert caught.value.detail == "no answer within 0.1 s"
+    assert len(cut) == 1, "the one connection that was in use"
+    go_on.set()
+    await pool.close()
+    assert begun == ["stuck"]
+
+
+@asynchronous
+async def test_a_thread_that_never_comes_back(database: Database, logged: list[str]) -> None:
+    """Closing does not wait for it longer than a moment."""
+    go_on = threading.Event()
+    pool = impatient(database.home, lambda _: None)
+    asked = pool.run(lambda _: go_on.wait(30))
+    closing = pool.close()
+    with pytest.raises(StoreUnavailable):
+        await asked
+    await closing
+    assert logged == ["warn: 1 connections to the database do not end, and are left"]
+    go_on.set()
+
+
 @asynchronous
 async def test_real_threads(database: Database) -> None:
     """Truth on real threads: two work at once, a third asker waits; results come on the reactor's thread."""
-    file = SqliteFile(database.path)
-    statistics = PoolStatistics("sqlite", 2)
+    place = database.home.place
+    statistics = PoolStatistics(place.dialect, 2)
     before = threading.active_count()
     pool = ConnectionPool(
-        file.reading_engine(2),
+        place.reading_engine(2),
         reactor=IReactorFromThreads(reactor),
         size=2,
         statistics=statistics,
         writes=False,
-        is_broken=is_broken,
+        is_broken=place.is_broken,
+        patience_seconds=60.0,
     )
     assert threading.active_count() == before, "threads are made when they are needed"
     arrived = threading.Semaphore(0)

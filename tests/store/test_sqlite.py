@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, make_url, text
 
 from ollamamax.store.failures import StoreError
-from ollamamax.store.sqlite import SqliteFile, default_file, file_of
+from ollamamax.store.sqlite import DEFAULT_FILE_NAME, SqliteFile, file_of, make_private
 
 if TYPE_CHECKING:
     from store.databases import Database
@@ -22,9 +22,9 @@ def pragma(engine: Engine, name: str) -> object:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
 
-def test_the_writer_keeps_what_it_committed(database: Database) -> None:
+def test_the_writer_keeps_what_it_committed(sqlite_database: Database) -> None:
     """A log, written ahead and flushed at each commit; a bounded wait for locks; space can be given back."""
-    engine = SqliteFile(database.path, busy_timeout_seconds=1.5).writing_engine()
+    engine = SqliteFile(sqlite_database.path, busy_timeout_seconds=1.5).writing_engine()
     assert pragma(engine, "journal_mode") == "wal"
     assert pragma(engine, "synchronous") == 2
     assert pragma(engine, "auto_vacuum") == 2
@@ -32,20 +32,20 @@ def test_the_writer_keeps_what_it_committed(database: Database) -> None:
     engine.dispose()
 
 
-def test_the_writer_takes_the_lock_when_it_begins(database: Database) -> None:
+def test_the_writer_takes_the_lock_when_it_begins(sqlite_database: Database) -> None:
     """A write transaction excludes other writers from its first moment, not from its first write."""
-    engine = SqliteFile(database.path).writing_engine()
+    engine = SqliteFile(sqlite_database.path).writing_engine()
     with engine.begin():
-        other = SqliteFile(database.path, busy_timeout_seconds=0).writing_engine()
+        other = SqliteFile(sqlite_database.path, busy_timeout_seconds=0).writing_engine()
         with pytest.raises(Exception, match="database is locked"), other.begin():
             raise AssertionError("two writers at once")
         other.dispose()
     engine.dispose()
 
 
-def test_a_reader_sees_one_moment(database: Database) -> None:
+def test_a_reader_sees_one_moment(sqlite_database: Database) -> None:
     """Two queries of one reading transaction see the same rows, whatever is written between them."""
-    file = SqliteFile(database.path)
+    file = SqliteFile(sqlite_database.path)
     reading, writing = file.reading_engine(1), file.writing_engine()
     count = text("select count(*) from nodes")
     with reading.begin() as reader:
@@ -73,13 +73,13 @@ def test_names_that_need_quoting(tmp_path: Path) -> None:
 
 def test_the_default_file_and_its_directory_are_private(tmp_path: Path) -> None:
     """The state directory and the database are made for this user alone, whatever stood there is left as it was."""
-    path = default_file(tmp_path / "a" / "b")
+    make_private(tmp_path / "a" / "b")
+    path = tmp_path / "a" / "b" / DEFAULT_FILE_NAME
     SqliteFile(path).create()
-    assert path == tmp_path / "a" / "b" / "ollamamax.db"
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.parent.chmod(0o755)
-    assert default_file(path.parent) == path
+    make_private(path.parent)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
 
 
@@ -87,7 +87,7 @@ def test_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
     """A file where a directory should be is said in one line."""
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"^state directory \S+/file/state cannot be made: Not a directory; make it"):
-        default_file(tmp_path / "file" / "state")
+        make_private(tmp_path / "file" / "state")
 
 
 def test_a_file_that_cannot_be_made(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_an_outage_is_logged_once_and_made_good(
     other = database.lock()
     fired(inventory.record([NODE], [MODEL]))
     fired(inventory.record([NODE], [MODEL]))
-    assert logged == ["error: inventory: nodes and models cannot be recorded (database is locked)"]
+    assert logged == [f"error: inventory: nodes and models cannot be recorded ({database.home.locked})"]
     other.close()
     fired(inventory.record([NODE], [MODEL]))
     assert fired(inventory.models_seen_since(0.0)) == {"llama:latest"}
@@ -98,7 +98,7 @@ def test_an_outage_is_logged_once_and_made_good(
 
 def test_a_database_that_cannot_be_read(database: Database, inventory: Inventory, fired: Fired) -> None:
     """A question fails with the one error that callers know."""
-    database.path.unlink()
+    database.home.take_away()
     with pytest.raises(StoreUnavailable):
         fired(inventory.models_seen_since(0.0))
 

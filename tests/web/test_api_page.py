@@ -50,8 +50,8 @@ def test_every_route_is_told(app: str) -> None:
     from ollamamax.web.control import ControlRoutes
     from ollamamax.web.native import NativeRoutes
 
-    routes = {"native": NativeRoutes, "compatible": CompatibleRoutes, "control": ControlRoutes}
-    patterns = {re.sub("<(?:path:)?([^<>]+)>", r":\1", rule.rule) for rule in routes[app].app.url_map.iter_rules()}
+    apps = {"native": NativeRoutes.app, "compatible": CompatibleRoutes.app, "control": ControlRoutes.app}
+    patterns = {re.sub("<(?:path:)?([^<>]+)>", r":\1", rule.rule) for rule in apps[app].url_map.iter_rules()}
     summed_up = {name for name in patterns if name.startswith(("/api/experimental/", "/api/user/keys/"))}
     told = set(re.findall(r"(?<=[` ])(/[a-z0-9/:]*)(?=`)", PAGE))
     assert patterns - summed_up - told == set()

@@ -406,7 +406,7 @@ def test_what_was_kept_is_sent_as_it_is_taken() -> None:
     taker = Hesitant(waiting.upload)
     memory = waiting.door.site.body_memory
     waiting.upload.deliver_to(taker)
-    assert (taker.data, waiting.upload.length) == (OURS, len(OURS + form))
+    assert (bytes(taker.data), waiting.upload.length) == (OURS, len(OURS + form))
     waiting.upload.resume()
     assert len(taker.data) == len(OURS) + 65536
     assert memory.used_bytes > MEGABYTE
