@@ -137,6 +137,7 @@ def test_the_last_usage_counts() -> None:
     assert judged(placeholder, placeholder).usage == NO_USAGE
     assert judged(placeholder, data(b'{"choices":[],' + SOME + b"}"), DONE).usage == Usage(4, 6)
     running = data(b'{"choices":[{"text":"a","finish_reason":null}],' + SOME + b"}")
+    assert judged(placeholder, running.replace(b":4,", b":0,")).usage == Usage(0, 6)
     more = running.replace(b":6,", b":7,")
     assert judged(placeholder, running, more).usage == Usage(4, 7)
     assert judged(more, data(b'{"choices":[{"text":"a","finish_reason":null}],"usage":null}')).usage == Usage(4, 7)
