@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Literal
 
-from faults.dialects import CHAT, CHAT_WHOLE
+from faults.dialects import CHAT
 from faults.fault_node import Seen
 from faults.steps import Close, Script, reads
 
@@ -58,6 +58,6 @@ class Playbook:
         if scripts:
             return scripts.popleft()
         if seen.model == HEALTHY:
-            return (CHAT if b'"stream": true' in seen.body else CHAT_WHOLE).answered()
+            return CHAT.answered()
         self.unexpected.append(seen)
         return reads(Close())

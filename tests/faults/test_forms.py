@@ -1,4 +1,4 @@
-"""16: bodies that are forms, on routes that take JSON."""
+"""16: forms on routes that take JSON, and what is no form on those that take one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from faults.dialects import SERVED, Dialect, form
 from faults.views import assert_told
 
 JSON_ROUTES = [dialect for dialect in SERVED if dialect.body is not None]
+FORM_ROUTES = [dialect for dialect in SERVED if dialect.body is None]
 every_route = pytest.mark.parametrize("dialect", JSON_ROUTES, ids=str)
 
 
@@ -45,3 +46,40 @@ def assert_no_json(case: Case, dialect: Dialect, body: bytes, content_type: str)
         content_type=content_type,
     )
     assert "JSON" in assert_told(dialect, answer, 400)
+
+
+# Forms where a form is asked for.
+
+
+@pytest.mark.parametrize("dialect", FORM_ROUTES, ids=str)
+def test_a_form_without_a_model(case: Case, dialect: Dialect) -> None:
+    """Nobody can say who should serve it."""
+    assert_no_form(case, dialect, form(("file", "RIFFdata"), ("language", "en")), code="model_required")
+
+
+@pytest.mark.parametrize("dialect", FORM_ROUTES, ids=str)
+def test_a_form_with_its_model_last(case: Case, dialect: Dialect) -> None:
+    """The file is kept until the model is known; then all of it goes to the node."""
+    model = case.lay(dialect.answered())
+    body = form(("file", "RIFF" + "x" * 300_000), ("model", model))
+    answer = case.ask(dialect, model, body=body)
+    assert (answer.status, answer.body, answer.whole) == (200, dialect.good, True)
+    (seen,) = case.seen(model)
+    assert seen.body.endswith(body)
+
+
+@pytest.mark.parametrize("dialect", FORM_ROUTES, ids=str)
+@pytest.mark.parametrize(
+    "body",
+    [b"", b'{"model": "healthy"}', form(("model", "healthy"))[5:], form(("file", "x"), ("model", "healthy"))[:-20]],
+    ids=["nothing", "JSON", "another boundary", "cut"],
+)
+def test_what_is_no_form(case: Case, dialect: Dialect, body: bytes) -> None:
+    """It is refused before any node is asked."""
+    assert_no_form(case, dialect, body, code="invalid_body" if body else "missing_body")
+
+
+def assert_no_form(case: Case, dialect: Dialect, body: bytes, *, code: str) -> None:
+    """A form that is refused before any node is asked."""
+    answer = case.ask(dialect, "healthy", status=400, code=code, outcome="client_error", attempts=0, body=body)
+    assert_told(dialect, answer, 400)

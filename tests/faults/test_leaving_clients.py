@@ -45,7 +45,7 @@ def test_a_client_that_leaves_a_busy_stream(case: Case, how: End) -> None:
 
 
 def test_clients_that_leave_at_once(case: Case) -> None:
-    """Five of each dialect, in one moment, before the head and after it; the healthy are served meanwhile."""
+    """Two of each dialect, in one moment, before the head and after it; others are served meanwhile."""
     acts = [
         partial(left, case, dialect, after=after, how=how)
         for dialect in SERVED

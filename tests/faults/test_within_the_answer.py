@@ -276,3 +276,28 @@ def test_whole_answers_without_end(case: Case) -> None:
 
     with case.memory_within(20 * MEGABYTE):
         together([partial(ask, dialect) for dialect in WHOLES])
+
+
+# A model that is loaded for the request: its end waits until the lists show it, so that more is held back.
+
+
+def test_a_cold_model(case: Case) -> None:
+    """A good answer is the same, in each dialect."""
+    for dialect in SERVED:
+        passed(case, dialect, dialect.answered(), kind="cold")
+
+
+def test_a_cold_model_and_a_reset(case: Case) -> None:
+    """A stream has what came; of a whole answer, which is held, the client has seen nothing yet."""
+    for dialect in SERVED:
+        answers = script(dialect.begun(2), Reset())
+        if dialect.streams:
+            broken_off(case, dialect, answers, kind="cold")
+        else:
+            refused(case, dialect, answers, code="node_stream_incomplete", outcome="incomplete", kind="cold")
+
+
+def test_a_cold_model_and_a_clean_end(case: Case) -> None:
+    """No terminal is made of what was held."""
+    for dialect in STREAMS:
+        broken_off(case, dialect, script(dialect.begun(2), last_chunk()), kind="cold")
