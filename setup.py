@@ -24,7 +24,7 @@ REQUIREMENTS = [
     "msgspec>=0.21",  # strict structs; 0.20 refuses answers of nodes that leave fields out
     "attrs>=24.2",  # frozen values with the converters that the type checker understands
     "SQLAlchemy>=2.0.40",  # Core, typed; the 2.0 series is the oldest that is maintained
-    "alembic>=1.15",  # migrations applied at start, configured without a file
+    "alembic>=1.15.1",  # migrations applied at start, configured without a file
     "psycopg[binary]>=3.2.2",  # PostgreSQL, loaded for its URLs alone; the first whose wheels (libpq in them) know 3.13
     "click>=8.2",  # the `ollamamax` command
 ]

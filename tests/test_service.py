@@ -97,9 +97,9 @@ def test_a_store_that_is_taken_gives_the_port_back() -> None:
 
 def test_the_store_is_that_of_the_settings() -> None:
     """What cannot be opened is told in the store's own line."""
-    with House(start=False, database="postgresql://db.example/x") as house:
+    with House(start=False, database="postgresql://u@127.0.0.1:1/x") as house:
         gateway = Gateway(house.gateway._loaded, cast("ReactorBase", house.reactor))
-        with pytest.raises(StartError, match=r"^database: PostgreSQL is not supported"):
+        with pytest.raises(StartError, match=r"^database postgresql://u@127.0.0.1:1/x cannot be used: "):
             gateway.startService()
 
 

@@ -237,7 +237,14 @@ def test_nodes(gateway: Process) -> None:
         assert one | {"checked_at": None} == node | {"checked_at": None}
         health = got(gateway, f"/api/v1/nodes/{name}/health")
         assert is_recent(health.pop("checked_at"))
-        assert health == {"node": name, "status": node["status"], "error": node["error"]}
+        failures, last = health.pop("consecutive_failures"), health.pop("last_failure")
+        assert health == {"node": name, "status": node["status"], "error": node["error"], "models": []}
+        if node["status"] == "up":
+            assert (failures, last) == (0, None)
+        else:
+            assert failures >= 1
+            assert last["kind"] == "probe_failed"
+            assert is_recent(last["at"])
     assert nodes["first"]["error"] is None
     assert nodes["first"]["version"] == "0.33.0"
     assert nodes["away"]["error"] == "unreachable"
