@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ from real.wire import request
 from twisted.internet.threads import deferToThread
 
 from ollamamax.simulator.accounts import Account
-from ollamamax.simulator.settings import SimulatorSettings
+from ollamamax.simulator.settings import ModelSpec, SimulatorSettings
 
 CLIENTS = 500
 UNFINISHED = 50
@@ -34,22 +35,39 @@ SEED = 11
 LONGEST_SECONDS = 0.15
 MAX_IDLE_PER_NODE = 32
 """How many connections to a node the relay keeps for later."""
-NODE = SimulatorSettings(load_seconds=0.1, prompt_seconds=0.005, tokens_per_second=300.0, parallel=8)
+# Without the model's own `num_predict`, which would end every text after 48 tokens.
+NODE = SimulatorSettings(
+    models=(ModelSpec("tiny", parameters=()),),
+    load_seconds=0.1,
+    prompt_seconds=0.005,
+    tokens_per_second=300.0,
+    parallel=8,
+)
 
-SAID: list[Any] = [{"role": "user", "content": "hello LIMIT 24"}]
-BODIES: dict[str, dict[str, Any]] = {
-    "/api/chat": {"messages": SAID},
-    "/api/generate": {"prompt": "hello LIMIT 24"},
-    "/api/embed": {"input": ["one text", "another"]},
-    "/api/embeddings": {"prompt": "one text"},
-    "/api/v1/inference/chat": {"messages": SAID},
-    "/api/v1/inference/generate": {"prompt": "hello LIMIT 24"},
-    "/v1/chat/completions": {"messages": SAID},
-    "/v1/completions": {"prompt": "hello LIMIT 24"},
-    "/v1/embeddings": {"input": "one text"},
-    "/v1/responses": {"input": "hello LIMIT 24"},
-    "/v1/messages": {"messages": SAID, "max_tokens": 50},
-    "/v1/audio/transcriptions": {},
+ENDLESS_TOKENS = 3000
+"""How long the streams are: no client stays until the end, and a node that is not left would be at work for 10 s."""
+
+Body = Callable[[str], dict[str, Any]]
+
+
+def said(prompt: str) -> dict[str, Any]:
+    """A conversation of one message."""
+    return {"messages": [{"role": "user", "content": prompt}]}
+
+
+BODIES: dict[str, Body] = {
+    "/api/chat": said,
+    "/api/generate": lambda prompt: {"prompt": prompt},
+    "/api/embed": lambda prompt: {"input": [prompt, "another"]},
+    "/api/embeddings": lambda prompt: {"prompt": prompt},
+    "/api/v1/inference/chat": said,
+    "/api/v1/inference/generate": lambda prompt: {"prompt": prompt},
+    "/v1/chat/completions": said,
+    "/v1/completions": lambda prompt: {"prompt": prompt},
+    "/v1/embeddings": lambda prompt: {"input": prompt},
+    "/v1/responses": lambda prompt: {"input": prompt},
+    "/v1/messages": lambda prompt: {**said(prompt), "max_tokens": 2 * ENDLESS_TOKENS},
+    "/v1/audio/transcriptions": lambda prompt: {},
 }
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 MOMENTS = ("at once", "after a while", "with the head", "mid-stream")
@@ -103,7 +121,9 @@ def leaving_clients(random: Random) -> list[Leaving]:
             # This body is streamed: its request is one as soon as its head has come.
             kind, body, moments = "multipart/form-data; boundary=edge", form(), (*MOMENTS, WITHIN_THE_BODY)
         else:
-            document = {"model": "tiny", **BODIES[path], "stream": random.random() < 0.6}
+            stream = random.random() < 0.6
+            prompt = f"hello LIMIT {ENDLESS_TOKENS if stream else 24}"
+            document = {"model": "tiny", **BODIES[path](prompt), "stream": stream}
             kind, body, moments = "application/json", json.dumps(document).encode(), MOMENTS
         unfinished = number >= CLIENTS and path != TRANSCRIPTIONS
         clients.append(
@@ -191,6 +211,7 @@ async def test_five_hundred_clients_that_hang_up_leave_nothing_behind(processes:
                 return counted(text) >= made.total() and value(samples(text), "http_requests_in_flight") == 0
 
             wait_for(is_settled)
+            wait_for(lambda: all(account.outcome != "open" for account in carried()))
             (node,) = call(gateway.url, "GET", "/api/v1/nodes").json()["nodes"]
             assert node["in_flight"] == 0
             return scraped(gateway.url)
@@ -200,14 +221,15 @@ async def test_five_hundred_clients_that_hang_up_leave_nothing_behind(processes:
 
         await deferToThread(hang_up)
         text = await deferToThread(settled)
-        assert {account.outcome for account in carried()} <= {"client_left", "finished"}
+        assert {account.outcome for account in carried()} == {"client_left", "finished"}
+        assert max(account.tokens for account in carried()) < ENDLESS_TOKENS
         states = connections_to(simulator.url)
         assert states["01"] <= MAX_IDLE_PER_NODE
         assert set(states) <= {"01", "06"}
         found = await deferToThread(rows, gateway)
         started = time.monotonic()
         answer = await deferToThread(
-            call, gateway.url, "POST", "/api/chat", {"model": "tiny", "messages": SAID, "stream": False}
+            call, gateway.url, "POST", "/api/chat", {"model": "tiny", **said("hello LIMIT 2"), "stream": False}
         )
         seconds = time.monotonic() - started
         served = carried()[-1]
