@@ -157,6 +157,14 @@ class UnsupportedEncoding(RequestRejected):
     public_message = "unsupported Content-Encoding"
 
 
+class ClientLeft(RequestRejected):
+    """The client went before its request was complete: the answer reaches nobody, but the request is accounted for."""
+
+    status = 499  # as nginx logs a client that has gone
+    code = "client_disconnected"
+    public_message = "the client left before its request was complete"
+
+
 class HeadTooLarge(RequestRejected):
     """A request head above the limits."""
 

@@ -12,6 +12,7 @@ from ollamamax import errors
 from ollamamax.errors import (
     BodyMemoryExhausted,
     BodyTooLarge,
+    ClientLeft,
     ForbiddenRequest,
     GatewayError,
     HeadTooLarge,
@@ -53,6 +54,7 @@ TABLE: list[tuple[GatewayError, int, str, bool | None]] = [
     (RequestTimedOut(), 408, "request_timeout", None),
     (BodyTooLarge(), 413, "body_too_large", None),
     (UnsupportedEncoding(), 415, "unsupported_encoding", None),
+    (ClientLeft(), 499, "client_disconnected", None),
     (HeadTooLarge(), 431, "head_too_large", None),
     (Unavailable(), 503, "no_node_available", True),
     (BodyMemoryExhausted(), 503, "body_memory_exhausted", True),

@@ -106,11 +106,11 @@ class GatewayChannel(Protocol):
         self._outflow.stop()
         self._parser.stop()
         self._ahead = b""
-        serving, self._serving = self._serving, None
         # First who serves the request, then who takes its body: to the latter the loss must not look like a failure.
-        if serving is not None:
-            serving.connectionLost(reason)
+        self._lose_served(reason)
         self._reception.lost(reason)
+        # One that was still arriving has been served by now, unless it waits for something.
+        self._lose_served(reason)
         self.site.connection_gone(self)
 
     def pauseProducing(self) -> None:
@@ -291,6 +291,11 @@ class GatewayChannel(Protocol):
             self._deadline.set(self._reception.pace.window_seconds)
         else:
             self._deadline.clear()
+
+    def _lose_served(self, reason: Failure) -> None:
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.connectionLost(reason)
 
     def _expired(self) -> None:
         if self._closing is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import CancelledError
 
-from ollamamax.errors import GatewayError, InternalError
+from ollamamax.errors import ClientLeft, GatewayError, InternalError
 from ollamamax.fleet.dispatch import Lease
 from ollamamax.relay.relay import RelayReport, RelayTimeouts
 from ollamamax.web.accounts import Account
@@ -31,7 +31,7 @@ class Inference:
         try:
             prepared = await prepare(request, operation, account)
             account.end(await self._carry(request, operation, prepared, account))
-        except CancelledError:
+        except (CancelledError, ClientLeft):
             account.give_up()
             raise
         except GatewayError as error:

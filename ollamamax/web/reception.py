@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ollamamax.errors import BodyMemoryExhausted, BodyTooLarge, GatewayError, InternalError
+from ollamamax.errors import BodyMemoryExhausted, BodyTooLarge, ClientLeft, GatewayError, InternalError
 from ollamamax.web.deadlines import BodyPace
 from ollamamax.web.heads import Head
 from ollamamax.web.incoming import BodyPolicy, IncomingBody
@@ -160,13 +160,16 @@ class Reception:
         return complete
 
     def lost(self, reason: Failure) -> None:
-        """The connection is gone."""
-        request, self.request = self.request, None
+        """The connection is gone: a request that was still arriving is refused, so that it is accounted for too."""
+        request = self.request
         if request is None:
             return
+        if request.incoming is None:
+            self.refuse(ClientLeft())
+            return
+        self.request = None
         request.forget_body()
-        if request.incoming is not None:
-            request.incoming.failed(reason)
+        request.incoming.failed(reason)
 
     def _apply_policy(self, request: GatewayRequest, head: Head) -> GatewayError | None:
         """Learns what is to be done with the body; returns why nothing is."""

@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.web.resource import IResource, getChildForRequest
 from zope.interface import implementer
 
+from ollamamax.errors import ClientLeft
 from ollamamax.metrics.http import CLIENT_GONE, HttpMetrics, Phase, method_label
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class TimingResource:
         raise TypeError("the timing resource has no children of its own")
 
     def _finished(self, _result: None, request: Request, method: bytes, arrival: float) -> None:
-        self._ended(request, method, arrival, None)
+        left = isinstance(getattr(request, "refusal", None), ClientLeft)
+        self._ended(request, method, arrival, "before_response" if left else None)
 
     def _broken(self, _reason: Failure, request: Request, method: bytes, arrival: float) -> None:
         """The connection ended first. That was its client, unless the response was whole or broken off by us."""

@@ -12,6 +12,7 @@ from web.door import GET, Door, Taker, chunked, echo, post
 from web.malformed import MALFORMED
 from web.memory_site import HOST, MemoryTransport, waiting
 
+from ollamamax.errors import ClientLeft
 from ollamamax.web.channel import GatewayChannel
 from ollamamax.web.closing import Closing
 from ollamamax.web.incoming import BodyPolicy
@@ -234,10 +235,22 @@ def test_leaving_is_seen_at_once() -> None:
 
 
 def test_leaving_while_a_body_arrives() -> None:
-    """A client that leaves before its body is complete has not made a request."""
+    """A client that leaves before its body is complete made a request all the same, which is refused, and told once."""
     door = Door()
     client = door.connect()
     client.send(post(b"xyz")[:-1])
+    client.leave()
+    (request,) = door.requests
+    assert isinstance(request.refusal, ClientLeft)
+    assert (request.body(), door.site.body_memory.used_bytes) == (b"", 0)
+    assert door.logged == door.requests
+
+
+def test_leaving_within_a_head_is_no_request() -> None:
+    """What has no complete head is nothing that could be named."""
+    door = Door()
+    client = door.connect()
+    client.send(GET[:-2])
     client.leave()
     assert (door.requests, door.logged) == ([], [])
 
