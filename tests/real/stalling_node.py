@@ -122,11 +122,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         node = self.server.node
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if node.hangs_up:
             self.close_connection = True
             return
         node.heads.wait(_GATE_SECONDS)
+        if body.get("stream") is False:
+            self._json(json.loads(_LAST))
+            return
         self.send_response(200)
         self.send_header("Content-Type", "application/x-ndjson")
         self.send_header("Transfer-Encoding", "chunked")
