@@ -59,8 +59,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the count of deselected tests."""
+    """Starts the count of deselected tests; has a worker, which is measured, start what is not."""
     config.stash[_DESELECTED] = 0
+    if hasattr(config, "workerinput"):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
