@@ -23,7 +23,19 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
+from ollamamax.simulator.settings import TINY, SimulatorSettings
+
 RECORDINGS = Path(__file__).parent / "recordings"
+FAST = SimulatorSettings(
+    load_seconds=0.02,
+    prompt_seconds=0.001,
+    tokens_per_second=2000.0,
+    overhead_seconds=0.001,
+    pull_bytes_per_second=590_000.0,
+    registry=(TINY, attrs.evolve(TINY, name="127.0.0.1:5055/x/tiny")),
+)
+"""A simulator with what the recorded requests ask for, and no slower than it has to be."""
+
 SAME_VALUE = frozenset(
     [
         "error",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from real.processes import Process, Processes
 
-# What it compares is worth seeing where it differs, as in a test.
-pytest.register_assert_rewrite("real.official")
+# What they compare is worth seeing where it differs, as in a test.
+pytest.register_assert_rewrite("real.official", "real.recorded")
 
 if TYPE_CHECKING:
     from postgresql_cluster import Cluster

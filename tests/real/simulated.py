@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+import attrs
 from real.processes import Process, Processes
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 from twisted.internet.threads import deferToThread
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from zope.interface import implementer
 
-from ollamamax.simulator.service import SimulatorService
+from ollamamax.simulator.service import EMBEDDED_LISTEN, SimulatorService
 from ollamamax.simulator.settings import SimulatorSettings
 
 PROBED = ("/api/version", "/api/tags", "/api/ps")
@@ -21,9 +27,45 @@ def carried(simulator: SimulatorService) -> list[tuple[str, str]]:
     return [(method, path) for method, path in asked if path not in PROBED]
 
 
+class _Overheard(ProtocolWrapper):
+    def dataReceived(self, data: bytes) -> None:
+        self.factory.heard.append(data)
+        super().dataReceived(data)
+
+
+class _Overhearing(WrappingFactory):
+    protocol = _Overheard
+
+    def __init__(self, wrapped: IProtocolFactory, heard: list[bytes]) -> None:
+        super().__init__(wrapped)
+        self.heard = heard
+
+
+@implementer(IStreamServerEndpoint)
+@attrs.define
+class OverheardEndpoint:
+    """Where a node listens, with all that it is sent.
+
+    Attributes:
+        heard: pieces as they came, of all connections.
+    """
+
+    heard: list[bytes] = attrs.field(factory=list)
+
+    def listen(self, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listens on a free port of loopback."""
+        endpoint = serverFromString(reactor, EMBEDDED_LISTEN)
+        listening: Deferred[IListeningPort] = endpoint.listen(_Overhearing(factory, self.heard))
+        return listening
+
+
 @asynccontextmanager
 async def gateway_before(
-    settings: SimulatorSettings, processes: Processes, *, environ: Mapping[str, str] | None = None
+    settings: SimulatorSettings,
+    processes: Processes,
+    *,
+    environ: Mapping[str, str] | None = None,
+    listen: IStreamServerEndpoint | str = EMBEDDED_LISTEN,
 ) -> AsyncIterator[tuple[Process, SimulatorService]]:
     """Both, for the time of a block; what blocks while it waits for them has to be in a thread.
 
@@ -31,8 +73,9 @@ async def gateway_before(
         settings: of the simulated node.
         processes: starts the gateway.
         environ: variables of the gateway.
+        listen: where the node listens.
     """
-    simulator = SimulatorService(reactor, settings=settings)
+    simulator = SimulatorService(reactor, listen, settings=settings)
     simulator.startService()
     try:
         # Waiting for a process blocks, and its probes want answers from here.

@@ -2,54 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-
 import attrs
 import pytest
 import pytest_twisted
-from fidelity import Exchange, Recorded, differences, recordings
+from fidelity import FAST, Exchange, Recorded, recordings
 from real.processes import Processes
+from real.recorded import Judgement, assert_like_the_recorded, told_by_the_gateway, unlike
 from real.simulated import gateway_before
 from real.wire import asked, sent
 from twisted.internet.threads import deferToThread
 
-from ollamamax.simulator.settings import THINKER, TINY, SimulatorSettings
+from ollamamax.simulator.settings import THINKER, TINY
 
-FAST = SimulatorSettings(
-    load_seconds=0.02,
-    prompt_seconds=0.001,
-    tokens_per_second=2000.0,
-    overhead_seconds=0.001,
-    pull_bytes_per_second=590_000.0,
-    registry=(TINY, attrs.evolve(TINY, name="127.0.0.1:5055/x/tiny")),
-)
 PARTS = [("0.33", "full"), ("0.33", "empty"), ("0.24", "full")]
-ADDED = ("x-request-id",)
-
-Judgement = Callable[[Recorded, Exchange], None]
-
 
 # What differs, and in nothing but this.
 
 
-def told_by_the_gateway(status: int, text: str, *, allow: str = "") -> Judgement:
-    """The gateway's own words, as JSON and with their length, under a status; else the recorded answer's shape."""
-
-    def judge(recorded: Recorded, found: Exchange) -> None:
-        assert (found.status, found.framing, found.end) == (status, "length", "fin")
-        assert found.header("content-type") == "application/json; charset=utf-8"
-        assert json.loads(found.body) == {"error": text}
-        assert found.header("allow") == allow
-        wanted = [name for name, _ in recorded.exchange.headers]
-        assert sorted(name for name, _ in found.headers) == sorted([*wanted, *ADDED])
-
-    return judge
-
-
 def broken_end(recorded: Recorded, found: Exchange) -> None:
     """Everything up to the node's error line, which is not followed by a terminating chunk, so that nobody goes on."""
-    assert differences(recorded.exchange, found, ignored_headers=ADDED) == ["end: 'broken' instead of 'fin'"]
+    assert unlike(recorded, found) == ["end: 'broken' instead of 'fin'"]
     last = found.documents[-1]
     assert isinstance(last, dict)
     assert list(last) == ["error"]
@@ -59,11 +31,11 @@ DIFFERENT: dict[str, Judgement] = {
     "chat-cut-mid-stream": broken_end,
     "generate-cut-mid-stream": broken_end,
     "chat-engine-dies-mid-stream": broken_end,
-    "unknown-path": told_by_the_gateway(404, "there is no such route"),
-    "wrong-method": told_by_the_gateway(405, "method not allowed", allow="POST"),
-    "me": told_by_the_gateway(403, "this route is not available through the gateway"),
+    "unknown-path": told_by_the_gateway(404, {"error": "there is no such route"}),
+    "wrong-method": told_by_the_gateway(405, {"error": "method not allowed"}, allow="POST"),
+    "me": told_by_the_gateway(403, {"error": "this route is not available through the gateway"}),
     "chat-duplicate-model-key": told_by_the_gateway(
-        400, "invalid JSON: two keys of one object differ in nothing but their case"
+        400, {"error": "invalid JSON: two keys of one object differ in nothing but their case"}
     ),
 }
 
@@ -102,21 +74,13 @@ async def test_every_recorded_native_request_gets_the_recorded_answer(
     Of the values those that programs look at (`fidelity.SAME_VALUE`) are the same as well, but for two error texts.
     """
     models = (TINY, THINKER) if part == "full" else ()
-    told: dict[str, list[str]] = {}
     found: dict[str, Exchange] = {}
     wanted = {recorded.name: recorded for recorded in recorded_natively(version, part)}
     async with gateway_before(attrs.evolve(FAST, version=f"{version}.0", models=models), processes) as (gateway, _):
         for name, recorded in wanted.items():
             found[name] = await deferToThread(asked, gateway.url, recorded.request)
-            if unlike := differences(recorded.exchange, found[name], ignored_headers=ADDED):
-                told[name] = unlike
         text = gateway.text()
-    expected = {name: [text] for name, text in IN_OTHER_WORDS.items() if name in wanted}
-    assert {name: unlike for name, unlike in told.items() if name not in DIFFERENT} == expected
-    assert told.keys() - expected.keys() == DIFFERENT.keys() & wanted.keys()
-    for name in DIFFERENT.keys() & wanted.keys():
-        DIFFERENT[name](wanted[name], found[name])
-    assert all(found[name].header("x-request-id") for name in wanted)
+    assert_like_the_recorded(wanted, found, different=DIFFERENT, in_other_words=IN_OTHER_WORDS)
     assert "Traceback" not in text
 
 

@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from fidelity import (
     EVENT_STREAM,
+    FAST,
     Exchange,
     MemoryConnection,
     Recorded,
@@ -24,16 +25,8 @@ from twisted.internet.task import Clock
 
 from ollamamax.simulator.accounts import Account
 from ollamamax.simulator.service import SimulatorService, simulated_site
-from ollamamax.simulator.settings import THINKER, TINY, SimulatorSettings
+from ollamamax.simulator.settings import THINKER, TINY
 
-FAST = SimulatorSettings(
-    load_seconds=0.02,
-    prompt_seconds=0.001,
-    tokens_per_second=2000.0,
-    overhead_seconds=0.001,
-    pull_bytes_per_second=590_000.0,
-    registry=(TINY, attrs.evolve(TINY, name="127.0.0.1:5055/x/tiny")),
-)
 WITH_STREAM_OPTIONS = ("/v1/chat/completions", "/v1/completions")
 INFERENCE = ("generate-", "chat-", "embed", "v1-chat-", "v1-completions-", "v1-responses-", "v1-messages-", "v1-embed")
 
