@@ -161,7 +161,8 @@ class ConnectionPool:
         """Ends connections and threads once the work at hand is done.
 
         Returns:
-            Fires when they have gone; may be called again at any time.
+            Fires when they have gone, or when those that were given up have been waited for long enough: they end when
+            they come back. May be called again at any time.
         """
         if self._is_closed:
             return succeed(None)
@@ -194,11 +195,11 @@ class ConnectionPool:
         if not self._closing or self._undelivered or self._is_ending:
             return
         if self._abandoned:
-            # Their connections were cut, so they are about to come back; if not, the process ends without them.
+            # Their connections were cut, so they are about to come back; whoever closes does not wait long for that.
             if self._going is None:
                 self._going = self._clock.callLater(_GOING_SECONDS, self._leave)
             return
-        if self._going is not None:
+        if self._going is not None and self._going.active():
             self._going.cancel()
         self._is_ending = True
         # On a thread, because the last connection to a SQLite file writes its log back into the file.
@@ -211,11 +212,13 @@ class ConnectionPool:
         self._closed()
 
     def _leave(self) -> None:
-        self._is_ending = True
+        # Connections and threads end when the last one is back, unless the process has ended before.
         self._log.warn("{count} connections to the database do not end, and are left", count=self._abandoned)
         self._closed()
 
     def _closed(self) -> None:
+        if self._is_closed:
+            return
         self._is_closed = True
         for done in self._closing:
             done.callback(None)

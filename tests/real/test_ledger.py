@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -141,5 +142,6 @@ def test_rows_outlive_the_process(processes: Processes, nodes: list[str]) -> Non
     }
     assert gateway.stop() == 0
     (database,) = gateway.directory.rglob("ollamamax.db")
-    assert {row[0] for row in sqlite3.connect(database).execute("select id from requests")} == identifiers
+    with closing(sqlite3.connect(database)) as connection:
+        assert {row[0] for row in connection.execute("select id from requests")} == identifiers
     assert b"hello" not in database.read_bytes()

@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import threading
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import httpx
@@ -83,7 +84,8 @@ def test_termination_lets_running_streams_finish(processes: Processes) -> None:
     assert len(texts) == 10
     assert all(json.loads(text)["done"] for text in texts)
     (database,) = gateway.directory.rglob("ollamamax.db")
-    rows = sqlite3.connect(database).execute("select outcome, finished_at is not null from requests").fetchall()
+    with closing(sqlite3.connect(database)) as connection:
+        rows = connection.execute("select outcome, finished_at is not null from requests").fetchall()
     assert rows == [("success", 1)] * 10
 
 

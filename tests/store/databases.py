@@ -6,11 +6,12 @@ What is asked of one has happened when the call is over.
 from __future__ import annotations
 
 import sqlite3
+import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
     from ollamamax.store.statistics import PoolStatistics
 
 T = TypeVar("T")
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Lets the real reactor run until something has come about."""
+    from twisted.internet import reactor
+
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about"
+        await deferLater(reactor, 0.02)
 
 
 @implementer(IReactorFromThreads)

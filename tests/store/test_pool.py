@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_twisted
 from sqlalchemy import delete, insert, select, text, update
+from store.databases import until
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
@@ -186,13 +187,15 @@ def test_closing_waits_for_the_work_at_hand(database: Database, fired: Fired) ->
     assert database.statistics.snapshot().closed == {"error": 0, "shutdown": 1}
 
 
-def impatient(home: SqliteHome | PostgresqlHome, cut: Callable[[object], None]) -> ConnectionPool:
+def impatient(
+    home: SqliteHome | PostgresqlHome, cut: Callable[[object], None], statistics: PoolStatistics | None = None
+) -> ConnectionPool:
     """A pool of one real thread, on which nothing may take longer than a moment."""
     return ConnectionPool(
         home.place.reading_engine(1),
         reactor=IReactorFromThreads(reactor),
         size=1,
-        statistics=PoolStatistics(home.place.dialect, 1),
+        statistics=statistics or PoolStatistics(home.place.dialect, 1),
         writes=False,
         is_broken=home.place.is_broken,
         patience_seconds=0.1,
@@ -227,17 +230,25 @@ async def test_work_that_takes_too_long_is_given_up(database: Database) -> None:
 
 
 @asynchronous
-async def test_a_thread_that_never_comes_back(database: Database, logged: list[str]) -> None:
-    """Closing does not wait for it longer than a moment."""
+async def test_a_thread_that_does_not_come_back_in_time(database: Database, logged: list[str]) -> None:
+    """Closing does not wait for it longer than a moment; once it is back, its connection and itself are ended too."""
     go_on = threading.Event()
-    pool = impatient(database.home, lambda _: None)
+    statistics = PoolStatistics(database.kind, 1)
+    pool = impatient(database.home, lambda _: None, statistics)
     asked = pool.run(lambda _: go_on.wait(30))
     closing = pool.close()
     with pytest.raises(StoreUnavailable):
         await asked
     await closing
-    assert logged == ["warn: 1 connections to the database do not end, and are left"]
+    left = "warn: 1 connections to the database do not end, and are left"
+    assert logged == [left]
+    assert statistics.snapshot().open == 1
     go_on.set()
+    await until(lambda: not any(thread.is_alive() for thread in pool.thread_pool.threads))
+    snapshot = statistics.snapshot()
+    assert (snapshot.open, snapshot.closed) == (0, {"error": 0, "shutdown": 1})
+    await pool.close()
+    assert logged == [left]
 
 
 @asynchronous

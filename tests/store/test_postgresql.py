@@ -12,10 +12,9 @@ import attrs
 import pytest
 import pytest_twisted
 from sqlalchemy import Engine, select, text
-from store.databases import PostgresqlHome
+from store.databases import PostgresqlHome, until
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.task import deferLater
 
 from ollamamax.store.failures import StoreError, StoreUnavailable
 from ollamamax.store.ledger import Ledger, LedgerRow
@@ -55,14 +54,6 @@ def name_of(database: Database) -> str:
     """The database's name on its server."""
     assert isinstance(database.home, PostgresqlHome)
     return database.home.name
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Lets the reactor run until something has come about."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about"
-        await deferLater(reactor, 0.02)
 
 
 @pytest.fixture
