@@ -278,16 +278,26 @@ def _whole(number: str) -> int:
 _DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_constant=_refused, parse_float=_finite, parse_int=_whole)
 
 
+_TRAILING_COMMAS = {
+    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Illegal trailing comma before end of array": "looking for beginning of value",
+}
+
+
 def _syntax_words(error: json.JSONDecodeError) -> str:
     """What Go's scanner says where Python's says something else (`encoding/json/scanner.go`)."""
     if error.msg.startswith("Unterminated string") or error.pos >= len(error.doc):
         return "unexpected EOF"
-    found = error.doc[error.pos]
+    position = error.pos
+    if error.msg in _TRAILING_COMMAS:
+        # Where Python names the comma, from 3.13 on, Go names what follows it.
+        position = len(error.doc) - len(error.doc[position + 1 :].lstrip(" \t\r\n"))
+    found = error.doc[position]
     quoted = "'\\''" if found == "'" else repr(found).replace('"', "'") if found != '"' else "'\"'"
     where = {
         "Expecting value": "looking for beginning of value",
         "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
-        "Illegal trailing comma before end of object": "looking for beginning of object key string",
+        **_TRAILING_COMMAS,
         "Expecting ':' delimiter": "after object key",
         "Expecting ',' delimiter": "after object key:value pair" if _in_object(error) else "after array element",
     }.get(error.msg, "in string literal")

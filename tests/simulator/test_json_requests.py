@@ -47,6 +47,8 @@ STRUCT = "json: cannot unmarshal {} into Go struct field ChatRequest.{} of type 
         (b'{"think": 1}', 'invalid think value: 1 (must be true, false, "high", "medium", or "low")'),
         (b"[" * 100_000, "exceeded max depth"),
         (b'{"model": "a",}', "invalid character '}' looking for beginning of object key string"),
+        (b'{"model": "a" , \n }', "invalid character '}' looking for beginning of object key string"),
+        (b'{"messages": [1, ]}', "invalid character ']' looking for beginning of value"),
         (b"{'model': 1}", "invalid character '\\'' looking for beginning of object key string"),
         (b'{"a": "x\\\\" 1}', "invalid character '1' after object key:value pair"),
         (b'{"a": "\\\\\\"[" 1}', "invalid character '1' after object key:value pair"),
