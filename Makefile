@@ -2,7 +2,8 @@
 # `make help` lists what can be made. Another Python: make run PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
-WORKERS ?= 2
+# Twice as many as two processors: a worker waits for servers that it started as long as it works.
+WORKERS ?= 4
 ARGS ?=
 TESTARGS ?=
 STRICT ?=
