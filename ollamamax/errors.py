@@ -245,10 +245,18 @@ class NodeProtocolError(NodeFailure):
 
 
 class NodeTruncated(NodeFailure):
-    """The node's response broke off, or a stream ended without its terminal event."""
+    """The node's response broke off, or ended well without what makes it complete.
+
+    Attributes:
+        framed: whether it ended well, so that what is missing is its content's end, which its engine owes.
+    """
 
     code = "node_stream_incomplete"
     public_message = "the node ended the response before it was complete"
+
+    def __init__(self, *, framed: bool = False, detail: str = "") -> None:
+        super().__init__(detail=detail)
+        self.framed = framed
 
 
 class NodeTimedOut(NodeFailure):

@@ -1,9 +1,10 @@
 """What speaks against a node, and against a model on it: the failures in a row that a breaker reads.
 
 Pure. Three things can be at fault. The *node*: it took no connection, broke off, sent what is no HTTP, failed a probe.
-The *model* on it: Ollama answered 500, or nothing at all in time; that may as well be the request's own doing (a
-client's `{"num_ctx": "many"}` is answered 500), so the number of clients who met it is kept beside it. And neither: a
-request that was refused, a node that is busy, a client that left at whatever moment.
+The *model* on it: Ollama answered 500, ended a stream without its terminal, or answered nothing at all in time; that
+may as well be the request's own doing (a client's `{"num_ctx": "many"}` is answered 500), so the number of clients who
+met it is kept beside it. And neither: a request that was refused, a node that is busy, a client that left at whatever
+moment.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ollamamax.errors import (
 )
 
 NodeFault = Literal["connect_failed", "connect_timeout", "closed_early", "protocol_error", "truncated", "probe_failed"]
-ModelFault = Literal["error_status", "stream_error", "first_byte_timeout"]
+ModelFault = Literal["error_status", "stream_error", "no_terminal", "first_byte_timeout"]
 Fault = NodeFault | ModelFault
 Finding = Fault | Literal["success"]
 
@@ -55,22 +56,25 @@ def of_error(error: GatewayError) -> Fault | None:
     """
     if isinstance(error, NodeTimedOut):
         return _PHASES.get(error.phase)
+    if isinstance(error, NodeTruncated) and error.framed:
+        return "no_terminal"
     return _ERRORS.get(type(error))
 
 
-def of_answer(outcome: str, error_code: str | None) -> Finding | None:
+def of_answer(outcome: str, error_code: str | None, *, broke: bool) -> Finding | None:
     """What an attempt counts as that reached its client, or lost it; None for nothing.
 
     Args:
         outcome: the relay's verdict.
         error_code: what went wrong, as the relay names it.
+        broke: whether the connection ended the answer. Where an engine dies, Ollama itself ends the stream well.
     """
     if outcome in ("success", "length"):
         return "success"
     if outcome == "stream_error":
         return "stream_error"
     if outcome == "incomplete":
-        return "truncated"
+        return "truncated" if broke else "no_terminal"
     if outcome == "node_error" and error_code is not None:
         if error_code.startswith("node_status_5"):
             return "error_status"

@@ -70,6 +70,7 @@ class RelayReport:
             `stream_error` or `incomplete`.
         status: what the client was told; None if nothing.
         error_code: what went wrong, for programs.
+        broke: whether the answer was cut off before the end of its framing.
         loaded: whether the answer says that a model was only loaded or unloaded.
         usage: what the node reported.
         first_token_at: when the first content was handed to the client's transport; streams only.
@@ -86,6 +87,7 @@ class RelayReport:
     finished_at: float
     usage: Usage = NO_USAGE
     loaded: bool = False
+    broke: bool = False
     first_token_at: float | None = None
     head_at: float | None = None
     bytes_out: int = 0

@@ -227,7 +227,7 @@ class Crossing:
         last, verdict = passage.finish(self._clock.seconds())
         if reply.status is None and verdict is not None and verdict.cut:
             # The client has nothing of it yet, and can be told in the words of its API.
-            self._fail(NodeTruncated())
+            self._fail(NodeTruncated(framed=True))
             return
         for held in (*(() if self._withheld is None else self._withheld.release()), last):
             if held:
@@ -241,7 +241,7 @@ class Crossing:
         end = ending(reply.status, answer, verdict, error, streaming=passage.streaming, sized=reply.sized)
         if end.frame is not None:
             reply.write(end.frame)
-        report = self._make_report(end, verdict)
+        report = self._make_report(end, verdict, broke=error is not None)
         if end.broken:
             self._report = report
             reply.break_off().addBoth(self._broken_off)
@@ -280,13 +280,14 @@ class Crossing:
             self._reply.begin(self._head, body_follows=True)
         self._reply.write(data)
 
-    def _make_report(self, end: Ending, verdict: Verdict | None) -> RelayReport:
+    def _make_report(self, end: Ending, verdict: Verdict | None, *, broke: bool = False) -> RelayReport:
         return RelayReport(
             outcome=end.outcome,
             status=self._reply.status,
             error_code=end.error_code,
             usage=NO_USAGE if verdict is None else verdict.usage,
             loaded=verdict is not None and verdict.loaded,
+            broke=broke,
             first_token_at=None if verdict is None else verdict.first_token_at,
             started_at=self._started_at,
             head_at=self._head_at,

@@ -87,7 +87,7 @@ class Attempts:
         return lease
 
     def _answered(self, node: Node, report: RelayReport) -> None:
-        self._ended(node, report.outcome, failures.of_answer(report.outcome, report.error_code))
+        self._ended(node, report.outcome, failures.of_answer(report.outcome, report.error_code, broke=report.broke))
 
     def _failed(self, node: Node, error: GatewayError) -> None:
         """Makes ready for another attempt, or raises the failure where it is the answer."""

@@ -28,6 +28,7 @@ ERRORS: list[tuple[GatewayError, Finding | None]] = [
     (errors.NodeClosedEarly(unanswered=False), "closed_early"),
     (errors.NodeProtocolError(), "protocol_error"),
     (errors.NodeTruncated(), "truncated"),
+    (errors.NodeTruncated(framed=True), "no_terminal"),
     (errors.NodeFailure(), None),
     (errors.NodeBusy(), None),
     (errors.Unavailable(), None),
@@ -54,12 +55,12 @@ ANSWERS: list[tuple[str, str | None, Finding | None]] = [
     ("node_error", "internal_error", None),
     ("node_error", None, None),
     ("stream_error", "node_stream_error", "stream_error"),
-    ("incomplete", "node_stream_incomplete", "truncated"),
+    ("incomplete", "node_stream_incomplete", "no_terminal"),
     ("timeout", "node_timeout", None),
     ("client_disconnected", None, None),
 ]
 NODE = ["connect_failed", "connect_timeout", "closed_early", "protocol_error", "truncated"]
-MODEL = ["error_status", "stream_error", "first_byte_timeout"]
+MODEL = ["error_status", "stream_error", "no_terminal", "first_byte_timeout"]
 
 
 @pytest.mark.parametrize(("error", "finding"), ERRORS, ids=lambda value: str(value)[:40])
@@ -76,7 +77,13 @@ def test_every_failure_of_a_node_is_in_the_table() -> None:
 @pytest.mark.parametrize(("outcome", "code", "finding"), ANSWERS)
 def test_what_an_answer_counts_as(outcome: str, code: str | None, finding: Finding | None) -> None:
     """By how it ended for the client, and what went wrong."""
-    assert of_answer(outcome, code) == finding
+    assert of_answer(outcome, code, broke=False) == finding
+
+
+def test_an_answer_that_its_connection_ended() -> None:
+    """What is missing then is the node's to answer for, not its engine's."""
+    assert of_answer("incomplete", "node_stream_incomplete", broke=True) == "truncated"
+    assert of_answer("success", None, broke=True) == "success"
 
 
 def _after(*findings: Finding | None, model: str = "m", client: str | None = "c") -> Failures:

@@ -182,6 +182,7 @@ def test_a_stream_without_its_terminal(
     assert not here.reports
     here.browser.gone()
     assert (here.report.outcome, here.report.error_code, here.report.status) == (outcome, code, 200)
+    assert here.report.broke is (how != "clean end")
     assert here.report.bytes_out == len(body)
     assert not here.ticking
 

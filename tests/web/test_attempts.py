@@ -510,7 +510,7 @@ def waits(seconds: float) -> Failing:
         pytest.param(ends(send(b"SSH-2.0\r\n")), "protocol_error", None, id="no-http"),
         pytest.param(ends(begin, send(b"zz\r\n")), "protocol_error", None, id="bad-chunk"),
         pytest.param(ends(begin, reset), "truncated", None, id="reset-in-the-stream"),
-        pytest.param(ends(begin, finish), "truncated", None, id="no-terminal"),
+        pytest.param(ends(begin, finish), None, "no_terminal", id="no-terminal"),
         pytest.param(ends(send(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), reset), "truncated", None, id="head"),
         pytest.param(ends(status("500 Oops")), None, "error_status", id="500"),
         pytest.param(ends(begin, send(b'10\r\n{"error":"oops"}\r\n'), finish), None, "stream_error", id="in-band"),
