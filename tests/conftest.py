@@ -67,8 +67,15 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Takes what is alive by now out of the collector's sight, so that collecting after every test costs little."""
+    _draw_once()
     gc.collect()
     gc.freeze()
+
+
+@hypothesis.settings(max_examples=1, database=None)
+@hypothesis.given(hypothesis.strategies.none())
+def _draw_once(_: None) -> None:
+    """Has Hypothesis make its source of chance: it asks the collector who holds that, which sees nothing frozen."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
