@@ -2,7 +2,8 @@
 # `make help` lists what can be made. Another Python: make run PYTHON=/path/to/python3.12
 
 PYTHON ?= python3
-# Twice as many as two processors: a worker waits for servers that it started as long as it works.
+# Twice as many as two processors: a worker waits for servers that it started as long as it works. A file's tests stay
+# with one of them, so that what they share is started once.
 WORKERS ?= 4
 ARGS ?=
 TESTARGS ?=
@@ -27,7 +28,7 @@ run: $(VENV)/.run-installed ## install and start the server on localhost:8080 (A
 
 test: $(VENV)/.dev-installed ## install and run all tests, with the gate on coverage (STRICT=1: nothing may be skipped)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS) --dist=worksteal \
+	$(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS) --dist=loadfile \
 		$(if $(STRICT),--strict-services) $(TESTARGS)
 	@$(MAKE) --no-print-directory coverage
 
