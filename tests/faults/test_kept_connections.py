@@ -102,6 +102,7 @@ def test_a_large_body_cut_short(case: Case, end: Step) -> None:
     body = {**(CHAT.body or {}), "model": model, "padding": "x" * BIG}
     served(case, CHAT, model, body=json.dumps(body).encode())
     _, second, third = case.seen(model)
+    case.wait_for(third.over.is_set, "the node has not put down what it took in")
     assert second.body_bytes < BIG < third.body_bytes
 
 
