@@ -53,6 +53,7 @@ def test_a_connection_closed_at_the_next_request(case: Case, dialect: Dialect) -
     served(case, dialect, model)
     first, second, third = case.seen(model)
     assert first.connection == second.connection != third.connection
+    case.wait_for(third.over.is_set, "the node has not put down what it took in")
     assert second.body == third.body
 
 
