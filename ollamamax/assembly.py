@@ -172,6 +172,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
 
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
+    metrics.watch_size(lambda: store.size)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_attempts(lambda: counts)
     metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))

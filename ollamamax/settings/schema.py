@@ -117,6 +117,34 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3
 
 
+class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What happens to the accounts of requests while the database cannot be written.
+
+    Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also by the next
+    start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
+    """
+
+    spool_directory: Annotated[
+        str,
+        Meta(
+            description="The directory of those files, an absolute path; empty for `spool` in `state_directory`. Only "
+            "servers that use the same database may share it. Without effect on SQLite.",
+            examples=["/var/spool/ollamamax"],
+        ),
+    ] = ""
+    spool_bytes: Annotated[Bytes, Meta(description="Most disk space for the files of one server.")] = 1024**3
+    memory_rows: Annotated[Count, Meta(description="Most rows that are kept in memory.")] = 10_000
+    full: Annotated[
+        Literal["serve", "refuse"],
+        Meta(
+            description="What to do when there is no room in memory either. `serve`: requests are answered without an "
+            "account, and their rows are counted as dropped. `refuse`: no inference request goes to a node; its client "
+            "gets a 503.",
+            examples=["refuse"],
+        ),
+    ] = "serve"
+
+
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Timeouts of one model, where they differ from `timeouts`."""
 
@@ -239,6 +267,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
     probe: Probe = Probe()
     retries: Retries = Retries()
+    ledger: LedgerSettings = LedgerSettings()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(

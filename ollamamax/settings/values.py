@@ -113,11 +113,12 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "listen": _check_listen,
     "database": checks.check_database,
     "state_directory": _check_directory,
+    "ledger.spool_directory": _check_directory,
     "allowed_hosts": checks.check_host,
     "allowed_origins": checks.check_origin,
     "trusted_networks": checks.check_network,
 }
-_MAY_BE_EMPTY = frozenset({"database", "state_directory"})
+_MAY_BE_EMPTY = frozenset({"database", "state_directory", "ledger.spool_directory"})
 
 
 def _check(name: str, given: Given, value: object) -> None:
