@@ -20,7 +20,6 @@ from ollamamax.metrics.catalogue import (
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS,
     HTTP_REQUESTS_IN_FLIGHT,
-    SERIES_OVERFLOWED,
 )
 from ollamamax.metrics.families import Families, Family, histogram, value, values
 
@@ -34,7 +33,6 @@ HTTP_METRICS = (
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS_IN_FLIGHT,
     HTTP_CLIENT_DISCONNECTS,
-    SERIES_OVERFLOWED,
 )
 MAX_SERIES = 3400
 """Room for every route with every status that its code can answer, in 0.93 MB when all of it is taken."""
@@ -69,6 +67,7 @@ class HttpMetrics:
 
     Attributes:
         live: the requests being processed; its size is the number in flight.
+        overflowed: how many observations were folded, by family.
     """
 
     def __init__(self, *, max_series: int = MAX_SERIES) -> None:
@@ -78,9 +77,7 @@ class HttpMetrics:
         self._cells = array("d")
         self._disconnects: dict[tuple[str, str], int] = {}
         self._statuses: dict[int, str] = {}
-        self._overflowed = {
-            metric.name: 0 for metric in (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)
-        }
+        self.overflowed = {metric.name: 0 for metric in (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)}
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Records the end of one request.
@@ -102,7 +99,7 @@ class HttpMetrics:
         """Counts a client that left: before the response's head was written, or in the middle of its body."""
         key = (endpoint, phase)
         if key not in self._disconnects and len(self._disconnects) >= self._max_series:
-            self._overflowed[HTTP_CLIENT_DISCONNECTS.name] += 1
+            self.overflowed[HTTP_CLIENT_DISCONNECTS.name] += 1
             key = (OTHER_ENDPOINT, phase)
         self._disconnects[key] = self._disconnects.get(key, 0) + 1
 
@@ -114,7 +111,6 @@ class HttpMetrics:
             self._cells[:],
             len(self.live),
             tuple(self._disconnects.items()),
-            tuple(self._overflowed.items()),
         )
 
     def _status_label(self, status: int) -> str:
@@ -127,7 +123,7 @@ class HttpMetrics:
     def _place(self, key: _Key, status: int) -> int:
         if len(self._index) >= self._max_series:
             for family in (HTTP_REQUESTS, HTTP_REQUEST_DURATION):
-                self._overflowed[family.name] += 1
+                self.overflowed[family.name] += 1
             key = (OTHER_METHOD, OTHER_ENDPOINT, _folded(status))
             at = self._index.get(key)
             if at is not None:
@@ -148,7 +144,6 @@ def _families(
     cells: array[float],
     in_flight: int,
     disconnects: tuple[tuple[tuple[str, str], int], ...],
-    overflowed: tuple[tuple[str, int], ...],
 ) -> Iterable[Family]:
     starts = range(0, len(cells), _WIDTH)
     yield values(HTTP_REQUESTS, ((key, sum(cells[at : at + _SUM])) for key, at in zip(keys, starts, strict=True)))
@@ -158,4 +153,3 @@ def _families(
     )
     yield value(HTTP_REQUESTS_IN_FLIGHT, in_flight)
     yield values(HTTP_CLIENT_DISCONNECTS, disconnects)
-    yield values(SERIES_OVERFLOWED, (((family,), count) for family, count in overflowed))

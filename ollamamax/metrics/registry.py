@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from ollamamax.metrics import process, sources
-from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, SCRAPES, Metric
+from ollamamax.metrics.catalogue import (
+    COLLECTOR_ERRORS,
+    DB_QUERY_DURATION,
+    INFERENCE_IN_FLIGHT,
+    SCRAPES,
+    SERIES_OVERFLOWED,
+    Metric,
+)
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
@@ -26,7 +34,7 @@ class Metrics:
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
     `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_attempts`, `watch_reactor` and `watch_threads` add the rest.
+    `watch_fleet`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -42,6 +50,7 @@ class Metrics:
         self.http = HttpMetrics(max_series=max_series)
         self._collectors: list[SafeCollector] = []
         self._scrapes: dict[str, int] = {}
+        self._overflowed: list[Callable[[], Mapping[str, int]]] = [lambda: self.http.overflowed]
         self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
         self._query_durations = Histogram(
             DB_QUERY_DURATION.name,
@@ -57,6 +66,7 @@ class Metrics:
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
         self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
+        self.add("series", [SERIES_OVERFLOWED], self._overflowed_snapshot)
         # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
         self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))
         self.add("gc", process.GC_METRICS, partial(_same, process.garbage()))
@@ -96,6 +106,12 @@ class Metrics:
         """Wires what becomes of the attempts of inference requests."""
         self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
 
+    def watch_inference(self, inference: InferenceMetrics) -> None:
+        """Wires inference requests and their attempts."""
+        self.add("inference", (*inference.metrics, INFERENCE_IN_FLIGHT), inference.snapshot)
+        self.add("inference_attempts", inference.attempts.metrics, inference.attempts.snapshot)
+        self._overflowed += [lambda: inference.overflowed, lambda: inference.attempts.overflowed]
+
     def watch_reactor(self, ticks: ReactorTicks) -> None:
         """Wires the event loop."""
         self.add("reactor", TICK_METRICS, ticks.snapshot)
@@ -132,6 +148,10 @@ class Metrics:
     def _scrapes_snapshot(self) -> Families:
         counts = tuple(self._scrapes.items())
         return lambda: [values(SCRAPES, (((code,), count) for code, count in counts))]
+
+    def _overflowed_snapshot(self) -> Families:
+        counts = [item for read in self._overflowed for item in read().items()]
+        return lambda: [values(SERIES_OVERFLOWED, (((family,), count) for family, count in counts))]
 
 
 def _same(families: Families) -> Families:

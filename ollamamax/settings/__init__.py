@@ -16,6 +16,7 @@ from ollamamax.settings import checks
 from ollamamax.settings.schema import (
     Leaf,
     Limits,
+    MetricsSettings,
     ModelSettings,
     NodeSettings,
     Probe,
@@ -42,6 +43,7 @@ __all__ = [
     "Leaf",
     "Limits",
     "LoadedSettings",
+    "MetricsSettings",
     "ModelSettings",
     "NodeSettings",
     "Probe",

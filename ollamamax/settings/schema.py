@@ -117,6 +117,18 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What counts as what in the metrics."""
+
+    cold_start_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="How long a request has to wait for its model to be loaded, to count as a cold start and for "
+            "that load to be timed; Ollama reports a few milliseconds for a model that is in its memory already."
+        ),
+    ] = 0.1
+
+
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Timeouts of one model, where they differ from `timeouts`."""
 
@@ -239,6 +251,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
     probe: Probe = Probe()
     retries: Retries = Retries()
+    metrics: MetricsSettings = MetricsSettings()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(
