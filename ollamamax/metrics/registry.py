@@ -11,6 +11,7 @@ from ollamamax.metrics import process, sources
 from ollamamax.metrics.catalogue import (
     COLLECTOR_ERRORS,
     DB_QUERY_DURATION,
+    INFERENCE_IN_FLIGHT,
     LEDGER_FLUSH_DURATION,
     SCRAPES,
     Metric,
@@ -18,6 +19,8 @@ from ollamamax.metrics.catalogue import (
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
@@ -32,7 +35,8 @@ class Metrics:
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
     `scraped`, `observe_query`, `observe_flush` and what is known of the process work from the start, `watch_database`,
-    `watch_ledger`, `watch_size`, `watch_fleet`, `watch_attempts`, `watch_reactor` and `watch_threads` add the rest.
+    `watch_ledger`, `watch_size`, `watch_fleet`, `watch_attempts`, `watch_inference`, `watch_reactor` and
+    `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -40,12 +44,14 @@ class Metrics:
 
     Attributes:
         registry: what a scrape renders.
+        overflow: counts what found no room, for every family that is bounded.
         http: the metrics of the HTTP server.
     """
 
     def __init__(self, version: str, *, max_series: int = MAX_SERIES) -> None:
         self.registry = CollectorRegistry()
-        self.http = HttpMetrics(max_series=max_series)
+        self.overflow = Overflow()
+        self.http = HttpMetrics(self.overflow, max_series=max_series)
         self._collectors: list[SafeCollector] = []
         self._scrapes: dict[str, int] = {}
         self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
@@ -65,6 +71,7 @@ class Metrics:
         self._collectors.append(self._errors)
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
+        self.add("overflow", OVERFLOW_METRICS, self.overflow.snapshot)
         self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
         # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
         self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))
@@ -109,6 +116,11 @@ class Metrics:
     def watch_attempts(self, read: Callable[[], sources.AttemptState]) -> None:
         """Wires what becomes of the attempts of inference requests."""
         self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
+
+    def watch_inference(self, inference: InferenceMetrics) -> None:
+        """Wires inference requests and their attempts."""
+        self.add("inference", (*inference.metrics, INFERENCE_IN_FLIGHT), inference.snapshot)
+        self.add("inference_attempts", inference.attempts.metrics, inference.attempts.snapshot)
 
     def watch_reactor(self, ticks: ReactorTicks) -> None:
         """Wires the event loop."""

@@ -15,7 +15,8 @@ import msgspec
 from ollamamax.names import normalized
 from ollamamax.settings import checks
 from ollamamax.settings.checks import Refused
-from ollamamax.settings.schema import Leaf, ModelSettings, NodeSettings, leaves
+from ollamamax.settings.leaves import Leaf, leaves
+from ollamamax.settings.schema import ModelSettings, NodeSettings
 from ollamamax.settings.sources import Given, SettingsError, no_such_setting
 
 _MAX_SHOWN = 200
