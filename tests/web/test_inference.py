@@ -293,5 +293,5 @@ def test_what_the_ledger_has_no_room_for_goes_to_no_node(house: House, path: str
     assert (answer.status, answer.header("x-should-retry"), answer.header("retry-after")) == (503, "true", "1")
     assert "the gateway cannot keep the account of this request now" in answer.body.decode()
     assert (house.node.exchanges, house.store.ledger.begun, house.attempts, house.retries) == ([], [], {}, {})
-    assert (house.row.outcome, house.row.error_code) == ("unavailable", "ledger_full")
+    assert (house.row.outcome, house.row.error_code, house.row.attempts) == ("unavailable", "ledger_full", 0)
     assert house.rooms.fleet.nodes["ollama"].failures.consecutive == 0

@@ -20,6 +20,7 @@ from twisted.application.service import IService
 from ollamamax import tap
 
 _LEAK_SECONDS = 0.1
+_LATE_SECONDS = 30.0
 
 
 def plant(control: Path) -> None:
@@ -58,6 +59,15 @@ def plant(control: Path) -> None:
     replace(crossing.Crossing, "_drop_node", "keeps-the-node", lambda _right, _crossing: None)
     replace(crossing.Crossing, "response_started", "follows-redirects", _follows_redirects)
     replace(Exchange, "broke", "tries-again", _tries_again)
+
+    from ollamamax.store import instance_statements, ledger_statements
+    from ollamamax.store.destinations import DatabaseRows
+    from ollamamax.store.spool_files import SpoolFiles
+
+    replace(DatabaseRows, "write", "acknowledges-too-early", _acknowledges_too_early)
+    replace(ledger_statements, "_upsert_final", "replays-with-do-nothing", _does_nothing_on_conflict)
+    replace(instance_statements, "_remove_gone", "interrupts-nobody", _interrupts_nobody)
+    replace(SpoolFiles, "inherit", "inherits-nothing", lambda _right, _files: None)
 
 
 def _leaks_a_lease(right: Any, lease: Any) -> None:
@@ -123,6 +133,26 @@ def _tries_again(right: Any, exchange: Any, reason: Any, *, unanswered: bool) ->
     else:
         exchange.tried_again = True
         exchange._connect()
+
+
+def _acknowledges_too_early(right: Any, destination: Any, rows: Any) -> Any:
+    from twisted.internet import reactor
+    from twisted.internet.defer import succeed
+
+    reactor.callLater(_LATE_SECONDS, right, destination, list(rows))
+    return succeed(0)
+
+
+def _does_nothing_on_conflict(_right: Any, dialect: str) -> Any:
+    from ollamamax.store.ledger_statements import _insert_started
+
+    return _insert_started(dialect)
+
+
+def _interrupts_nobody(_right: Any, _transaction: Any, _instance: Any, now: float, _silent_before: float) -> Any:
+    from ollamamax.store.instance_statements import Beat
+
+    return Beat(at=now)
 
 
 _make_service = tap.makeService
