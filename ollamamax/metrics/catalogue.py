@@ -88,6 +88,54 @@ NODE_LAST_PROBE = Metric(
     "ollamamax_node_last_probe_timestamp_seconds", "gauge", ("node",), "Unix time of the node's last finished probe"
 )
 NODE_IN_FLIGHT = Metric("ollamamax_node_in_flight", "gauge", ("node",), "Requests of this gateway that the node holds")
+NODE_STATE = Metric(
+    "ollamamax_node_state", "gauge", ("node", "state"), "1 for the state that the node is in, 0 for all others"
+)
+NODE_PROBES = Metric(
+    "ollamamax_node_probes_total", "counter", ("node", "result"), "Probes of the node, by how each ended"
+)
+NODE_MODEL_VRAM = Metric(
+    "ollamamax_node_model_vram_bytes",
+    "gauge",
+    ("node", "model"),
+    "The part of a loaded model that lies in the memory of the node's GPUs, in bytes",
+)
+NODE_MODEL_SIZE = Metric(
+    "ollamamax_node_model_size_bytes", "gauge", ("node", "model"), "What a loaded model takes of all memory, in bytes"
+)
+NODE_MODEL_EXPIRES = Metric(
+    "ollamamax_node_model_expires_timestamp_seconds",
+    "gauge",
+    ("node", "model"),
+    "Unix time at which a loaded model is to leave the node's memory; a time that has passed is of a model in use",
+)
+NODE_MODELS_SIZE = Metric(
+    "ollamamax_node_models_size_bytes",
+    "gauge",
+    ("node",),
+    "What the node's models take on its disk, in bytes; each content once, whatever its names",
+)
+NODE_MEMORY = Metric(
+    "ollamamax_node_memory_bytes",
+    "gauge",
+    ("node",),
+    "The memory of the node's GPUs in bytes: as set, else as much as models were ever seen to take of it together",
+)
+NODE_DISK = Metric(
+    "ollamamax_node_disk_bytes", "gauge", ("node",), "The node's room for models in bytes, where that is set"
+)
+NODE_MODEL_LOADS = Metric(
+    "ollamamax_node_model_loads_total",
+    "counter",
+    ("node", "model", "cause"),
+    "Loads of the model that requests of this gateway waited for, by why each was needed; waits that overlap are one",
+)
+NODE_SLOT_BUSY = Metric(
+    "ollamamax_node_slot_busy_seconds_total",
+    "counter",
+    ("node", "model"),
+    "Seconds for which inference requests of this gateway held the node, those that hold it now included",
+)
 NODE_REQUESTS = Metric(
     "ollamamax_node_requests_total",
     "counter",
@@ -179,6 +227,16 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_INFO,
     NODE_LAST_PROBE,
     NODE_IN_FLIGHT,
+    NODE_STATE,
+    NODE_PROBES,
+    NODE_MODEL_VRAM,
+    NODE_MODEL_SIZE,
+    NODE_MODEL_EXPIRES,
+    NODE_MODELS_SIZE,
+    NODE_MEMORY,
+    NODE_DISK,
+    NODE_MODEL_LOADS,
+    NODE_SLOT_BUSY,
     NODE_REQUESTS,
     RETRIES,
     SCRAPES,
