@@ -22,7 +22,7 @@ from ollamamax.store.upgrade import Administration
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
-_LISTENING = re.compile(r"listening on (\S+)")
+_LISTENING = re.compile(r"listening on ([^\s\"]+)")
 _POLL_SECONDS = 0.02
 
 
