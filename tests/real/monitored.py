@@ -21,16 +21,15 @@ import httpx
 from real.processes import Process, Processes
 from real.prometheus import Prometheus
 
-LOCKED_SECONDS = 6.5
-"""Longer than the gateway waits for a locked database."""
-STILL_SECONDS = 0.6
+_STILL_SECONDS = 0.6
+_PAUSE_SECONDS = 0.02
 _IMPATIENCE_SECONDS = 0.3
 _PATIENCE_SECONDS = 20.0
 
 # `tiny` is on two nodes, so that what one of them refuses goes to the other; the first one has room for one model only.
 # The second one is of the version that shows its models outside of the GPU's memory.
 _SMALL = ("--tokens-per-second=150", "--model=tiny", "--model=small,size=90e6", "--max-loaded-models=1")
-_BUSY = ("--tokens-per-second=300", "--parallel=2", "--ollama-version=0.24.0", "--fail=busy:0.25", "--model=tiny")
+_BUSY = ("--tokens-per-second=300", "--ollama-version=0.24.0", "--fail=busy:0.25", "--model=tiny")
 _EMBEDS = ("--model=minilm,capabilities=embedding",)
 _ALONE = ("--model=solo", "--load-seconds=0.1")
 
@@ -122,7 +121,7 @@ LOOKING: Sequence[Deed] = (
 )
 """What reads; several at once wait for the database's one connection that reads."""
 
-CALLERS: Sequence[Sequence[Deed]] = (TALKING, TALKING, SWITCHING, SOLO, FAILING, FAILING, *[LOOKING] * 3)
+CALLERS: Sequence[Sequence[Deed]] = (*[TALKING] * 3, SWITCHING, SOLO, FAILING, FAILING, *[LOOKING] * 3)
 """What each caller does, over and over."""
 
 
@@ -140,55 +139,55 @@ class Monitored:
     nodes: Sequence[Process]
     prometheus: Prometheus
 
-    def live(self, seconds: float) -> None:
-        """Has everything happen, spread over so much time; what takes its own time needs 20 s."""
+    @contextmanager
+    def living(self) -> Iterator[None]:
+        """Has all kinds of callers make requests, until the end of a `with` block."""
         over = threading.Event()
         callers = [threading.Thread(target=self._call, args=(deeds, over)) for deeds in CALLERS]
-        started = time.monotonic()
         for caller in callers:
             caller.start()
         try:
-            for share, happens in ((0.1, self._lock_database), (0.5, self._end_a_node), (0.75, self._stand_still)):
-                time.sleep(max(0.0, started + share * seconds - time.monotonic()))
-                happens()
-            time.sleep(max(0.0, started + seconds - time.monotonic()))
+            yield
         finally:
             over.set()
             for caller in callers:
                 caller.join()
 
-    def _call(self, deeds: Sequence[Deed], over: threading.Event) -> None:
-        # A connection for each request: a client that leaves takes its own away.
-        while not over.is_set():
-            for deed in deeds:
-                with suppress(httpx.HTTPError):
-                    self._make(deed)
-                if over.wait(0.02):
-                    return
-
-    def _make(self, deed: Deed) -> None:
-        if deed.body is None:
-            httpx.get(self.gateway.url + deed.path, timeout=_PATIENCE_SECONDS)
-            return
-        deadline = time.monotonic() + deed.seconds
-        with httpx.stream("POST", self.gateway.url + deed.path, json=deed.body, timeout=deed.seconds) as answer:
-            for _ in answer.iter_raw():
-                if time.monotonic() > deadline:
-                    return
-
-    def _lock_database(self) -> None:
+    @contextmanager
+    def locked_database(self) -> Iterator[None]:
+        """Keeps the gateway from writing, until the end of a `with` block."""
         (file,) = Path(self.gateway.directory).rglob("*.db")
         with closing(sqlite3.connect(file, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            time.sleep(LOCKED_SECONDS)
+            yield
 
-    def _end_a_node(self) -> None:
+    def end_a_node(self) -> None:
+        """Ends the only node of one of the models."""
         self.nodes[-1].stop()
 
-    def _stand_still(self) -> None:
+    def stand_still(self) -> None:
+        """Stops the gateway's process for a moment, as a machine that swaps or sleeps would."""
         self.gateway.signal(signal.SIGSTOP)
-        time.sleep(STILL_SECONDS)
+        time.sleep(_STILL_SECONDS)
         self.gateway.signal(signal.SIGCONT)
+
+    def _call(self, deeds: Sequence[Deed], over: threading.Event) -> None:
+        with httpx.Client(base_url=self.gateway.url, trust_env=False) as client:
+            while not over.is_set():
+                for deed in deeds:
+                    with suppress(httpx.HTTPError):
+                        _make(client, deed)
+                    if over.wait(_PAUSE_SECONDS):
+                        return
+
+
+def _make(client: httpx.Client, deed: Deed) -> None:
+    method = "GET" if deed.body is None else "POST"
+    deadline = time.monotonic() + deed.seconds
+    with client.stream(method, deed.path, json=deed.body, timeout=deed.seconds) as answer:
+        for _ in answer.iter_raw():
+            if time.monotonic() > deadline:
+                return
 
 
 @contextmanager
