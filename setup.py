@@ -40,6 +40,7 @@ TEST = [
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
     "pytest-xdist>=3.6.1",
+    "PyYAML>=6.0.2",  # the examples of configuration for Prometheus and Grafana, read as they read them
 ]
 
 DOCS = [
@@ -58,6 +59,7 @@ DEV = [
     "ruff>=0.17,<0.18",  # a minor release may format differently
     "towncrier>=25",
     "tox>=4.30",
+    "types-PyYAML>=6.0.12",
 ]
 
 
