@@ -16,13 +16,13 @@ RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yml"))
 TEST_FILES = sorted((PROMETHEUS / "tests").glob("*.yml"))
 
 
-class Rule(msgspec.Struct, rename={"duration": "for"}, forbid_unknown_fields=True, kw_only=True):
+class Rule(msgspec.Struct, rename={"duration": "for"}, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
     """A recording rule, which has `record`, or an alert, which has `alert` and all that follows."""
 
     expr: str
     record: str = ""
     alert: str = ""
-    duration: str | None = None
+    duration: str = ""
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
 
@@ -32,7 +32,7 @@ class Rule(msgspec.Struct, rename={"duration": "for"}, forbid_unknown_fields=Tru
         return self.record or self.alert
 
 
-class Group(msgspec.Struct, forbid_unknown_fields=True):
+class Group(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Rules that are evaluated one after the other."""
 
     name: str

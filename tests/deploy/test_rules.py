@@ -91,7 +91,7 @@ def test_an_alert_has_all_that_is_needed_at_night() -> None:
     """An alert says how severe it is, for how long it has to be so, what is wrong, of what, and where to read on."""
     for alert in alerts():
         assert alert.labels in ({"severity": "page"}, {"severity": "ticket"}), alert
-        assert alert.duration is not None, alert
+        assert alert.duration, alert
         assert alert.annotations.keys() == {"summary", "description", "runbook_url"}, alert
         assert "{{" in alert.annotations["summary"], alert
         assert "{{" in alert.annotations["description"], alert
