@@ -24,8 +24,12 @@ from real.prometheus import Prometheus
 FACTOR = 20
 EVALUATION_INTERVAL = "15s"  # before it is compressed: what deploy/prometheus/prometheus.yml has
 SCRAPE_INTERVAL = "3s"  # a scrape may take as long, on a machine that is busy
-PROBES = {"OLLAMAMAX_PROBE_INTERVAL_SECONDS": "0.5", "OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "30"}
-"""Soon after one another, and patient with a busy machine: a node that is gone refuses them at once."""
+PATIENT = {
+    "OLLAMAMAX_PROBE_INTERVAL_SECONDS": "0.5",
+    "OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "30",
+    "OLLAMAMAX_TIMEOUTS_CONNECT_SECONDS": "30",
+}
+"""Probes soon after one another, and patience with a busy machine: a node that is gone refuses at once."""
 ABORTS = 500
 ANSWERED = 30
 MACHINE = frozenset({("ReactorBlocked", "ticket"), ("ScrapeSlow", "ticket")})
@@ -46,7 +50,7 @@ def simulators(shared_processes: Processes) -> list[Process]:
 def gateway(shared_processes: Processes, simulators: list[Process]) -> Process:
     """A gateway before both of them, which notices within moments when one is gone."""
     nodes = (f"--node=node{number}={simulator.url}" for number, simulator in enumerate(simulators))
-    return shared_processes.gateway(*nodes, environ=PROBES)
+    return shared_processes.gateway(*nodes, environ=PATIENT)
 
 
 @pytest.fixture(scope="module")
