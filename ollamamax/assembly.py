@@ -39,6 +39,7 @@ from ollamamax.web.peers import PeerPolicy
 from ollamamax.web.root import RootResource
 from ollamamax.web.routes import RouteTable
 from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource
+from ollamamax.web.summaries import fleet_summary
 from ollamamax.web.timing import TimingResource
 
 if TYPE_CHECKING:
@@ -165,7 +166,9 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             configuration=loaded.public(),
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
-        statistics=statistics_resource(store.statistics.as_json, time.time),
+        statistics=statistics_resource(
+            store.statistics.as_json, {"fleet": lambda: fleet_summary(fleet.nodes.values())}, time.time
+        ),
     )
     policy = OriginPolicy.of(settings.allowed_hosts, settings.allowed_origins, socket.gethostname())
     root = TimingResource(GuardResource(routed, policy, routes), metrics.http, routes, reactor.seconds)
