@@ -43,7 +43,7 @@ def test_the_fleet() -> None:
         Node("away", False),
         Node("simulated-1", True, simulated=True, version="0.33.0"),
     ]
-    empty = {"simulated": False, "version": None, "in_flight": 0, "resident_models": []}
+    empty: dict[str, object] = {"simulated": False, "version": None, "in_flight": 0, "resident_models": []}
     assert fleet_summary(nodes) == {
         "nodes_up": 2,
         "nodes_total": 3,
