@@ -12,6 +12,7 @@ from prometheus_client.core import (
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
+    SummaryMetricFamily,
 )
 from prometheus_client.core import Metric as Family
 from prometheus_client.samples import Exemplar, Sample
@@ -27,6 +28,7 @@ __all__ = [
     "empty",
     "histogram",
     "series_of",
+    "summary",
     "value",
     "values",
 ]
@@ -37,7 +39,13 @@ Families = Callable[[], Iterable[Family]]
 
 def empty(metric: Metric) -> Family:
     """A family without samples, as a registry wants it from `describe`."""
-    return values(metric, ()) if metric.kind != "histogram" else histogram(metric, ())
+    match metric.kind:
+        case "histogram":
+            return histogram(metric, ())
+        case "summary":
+            return summary(metric, ())
+        case _:
+            return values(metric, ())
 
 
 def values(metric: Metric, samples: Iterable[tuple[Sequence[str], float]]) -> Family:
@@ -62,6 +70,19 @@ def values(metric: Metric, samples: Iterable[tuple[Sequence[str], float]]) -> Fa
 def value(metric: Metric, number: float) -> Family:
     """A counter or gauge without labels."""
     return values(metric, [((), number)])
+
+
+def summary(metric: Metric, samples: Iterable[tuple[Sequence[str], float, float]]) -> Family:
+    """A summary.
+
+    Args:
+        metric: the declaration.
+        samples: label values, how many values were observed, and their sum.
+    """
+    family = SummaryMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, count, total in samples:
+        family.add_metric(labels, int(count), total)
+    return family
 
 
 Row = tuple[tuple[str, ...], Sequence[float], float]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ollamamax.metrics import process, sources
-from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, Metric
+from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, INFERENCE_IN_FLIGHT, Metric
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
 from ollamamax.metrics.scrapes import SCRAPE_METRICS, SERIES_METRICS, Scrapes
 from ollamamax.metrics.text import exposition
@@ -29,7 +30,7 @@ class Metrics:
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
     `scrapes`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_attempts`, `watch_reactor` and `watch_threads` add the rest.
+    `watch_fleet`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -107,6 +108,11 @@ class Metrics:
     def watch_attempts(self, read: Callable[[], sources.AttemptState]) -> None:
         """Wires what becomes of the attempts of inference requests."""
         self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
+
+    def watch_inference(self, inference: InferenceMetrics) -> None:
+        """Wires inference requests and their attempts."""
+        self.add("inference", (*inference.metrics, INFERENCE_IN_FLIGHT), inference.snapshot)
+        self.add("inference_attempts", inference.attempts.metrics, inference.attempts.snapshot)
 
     def watch_reactor(self, ticks: ReactorTicks) -> None:
         """Wires the event loop."""
