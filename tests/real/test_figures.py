@@ -123,6 +123,32 @@ def test_both_metrics_paths_tell_the_same_of_the_nodes(gateway: Process) -> None
     assert {name for node in fleet["nodes"] for name in node["resident_models"]} == {"tiny:latest"}
 
 
+def test_both_metrics_paths_tell_the_same_of_inference(gateway: Process) -> None:
+    """How requests ended and what they took: the seven that were answered, and one for a model that is not there."""
+    for _ in range(ATTEMPTS):
+        told, found = got(gateway, "/metrics.json")["inference"], samples(scraped(gateway.url))
+        if told == got(gateway, "/metrics.json")["inference"]:
+            break
+    else:
+        pytest.fail("there was always a request")
+
+    def by(name: str, label: str) -> Counter[str]:
+        summed: Counter[str] = Counter()
+        for (sample, pairs), number in found.items():
+            if sample == name:
+                summed[dict(pairs)[label]] += int(number)
+        return summed
+
+    assert is_recent(told["since"])
+    assert told["requests_by_outcome"] == by("ollamamax_inference_requests_total", "outcome")
+    assert told["requests_total"] == sum(told["requests_by_outcome"].values()) >= 8
+    assert told["requests_by_outcome"]["client_error"] >= 1
+    tokens = {"input": told["input_tokens_total"], "output": told["output_tokens_total"]}
+    assert tokens == by("ollamamax_tokens_total", "type")
+    assert tokens["output"] >= sum(range(1, 8))
+    assert told["in_flight"] == sum(by("ollamamax_inference_in_flight", "model").values()) == 0
+
+
 def test_the_document_is_as_its_schema_says(gateway: Process) -> None:
     """The schema is one, knows every member, and would see one that is missing or of another kind."""
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
