@@ -44,7 +44,8 @@ from ollamamax.web.origins import OriginPolicy
 from ollamamax.web.peers import PeerPolicy
 from ollamamax.web.root import RootResource
 from ollamamax.web.routes import RouteTable
-from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource
+from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource, timestamp
+from ollamamax.web.summaries import fleet_summary, inference_summary
 from ollamamax.web.timing import TimingResource
 
 if TYPE_CHECKING:
@@ -188,7 +189,14 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             configuration=loaded.public(),
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
-        statistics=statistics_resource(store.statistics.as_json, time.time),
+        statistics=statistics_resource(
+            store.statistics.as_json,
+            {
+                "fleet": lambda: fleet_summary(fleet.nodes.values()),
+                "inference": lambda: inference_summary(counted, since=timestamp(started_at)),
+            },
+            time.time,
+        ),
     )
     policy = OriginPolicy.of(settings.allowed_hosts, settings.allowed_origins, socket.gethostname())
     root = TimingResource(GuardResource(routed, policy, routes), metrics.http, routes, reactor.seconds)

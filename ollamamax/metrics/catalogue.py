@@ -58,6 +58,10 @@ _TOKEN_TYPES = ("input", "output")
 _NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
+SCRAPE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds for a scrape: up to Prometheus' own default timeout."""
+
+
 @attrs.frozen
 class Metric:
     """One metric family.
@@ -354,6 +358,14 @@ RETRIES = Metric(
 )
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
+SCRAPE_DURATION = Metric(
+    "ollamamax_metrics_scrape_duration_seconds",
+    "histogram",
+    (),
+    "Time from a scrape's arrival until all of its answer was handed over",
+    SCRAPE_BUCKETS,
+)
+SERIES = Metric("ollamamax_metrics_series", "gauge", ("family",), "Series of each family in the last whole scrape")
 SERIES_OVERFLOWED = Metric(
     "ollamamax_metrics_series_overflowed_total",
     "counter",
@@ -467,6 +479,8 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_RESPONSE_START,
     RETRIES,
     SCRAPES,
+    SCRAPE_DURATION,
+    SERIES,
     SERIES_OVERFLOWED,
     COLLECTOR_ERRORS,
     BUILD_INFO,

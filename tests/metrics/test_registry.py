@@ -70,7 +70,7 @@ def wired(metrics: Metrics) -> Metrics:
     metrics.observe_query("select", "requests", "ok", 0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
     metrics.http.client_disconnected("/api/v1/models/:id", "mid_stream")
-    metrics.scraped(200)
+    metrics.scrapes.answered(200, 0.02)
     return metrics
 
 
@@ -154,7 +154,7 @@ def test_two_servers_do_not_mix() -> None:
     """Each server has its own figures, and the process's global registry none of them."""
     one, other = wired(Metrics("1")), wired(Metrics("2"))
     one.http.observe("GET", "/only-one", 200, 0.1)
-    one.scraped(500)
+    one.scrapes.answered(500, 0.02)
     one.observe_query("select", "only_one", "ok", 0.1)
     assert b"only-one" in one.text()
     assert b"only_one" in one.text()
