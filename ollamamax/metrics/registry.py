@@ -12,6 +12,7 @@ from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, SCR
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
@@ -34,12 +35,14 @@ class Metrics:
 
     Attributes:
         registry: what a scrape renders.
+        overflow: counts what found no room, for every family that is bounded.
         http: the metrics of the HTTP server.
     """
 
     def __init__(self, version: str, *, max_series: int = MAX_SERIES) -> None:
         self.registry = CollectorRegistry()
-        self.http = HttpMetrics(max_series=max_series)
+        self.overflow = Overflow()
+        self.http = HttpMetrics(self.overflow, max_series=max_series)
         self._collectors: list[SafeCollector] = []
         self._scrapes: dict[str, int] = {}
         self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
@@ -56,6 +59,7 @@ class Metrics:
         self._collectors.append(self._errors)
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
+        self.add("overflow", OVERFLOW_METRICS, self.overflow.snapshot)
         self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
         # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
         self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))

@@ -20,6 +20,7 @@ from ollamamax.metrics.catalogue import (
 )
 from ollamamax.metrics.collectors import SafeCollector
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics, method_label
+from ollamamax.metrics.overflow import OVERFLOW_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +52,7 @@ def registered(metrics: HttpMetrics) -> CollectorRegistry:
     """A registry that shows these metrics."""
     registry = CollectorRegistry()
     registry.register(SafeCollector("http", HTTP_METRICS, metrics.snapshot, print))
+    registry.register(SafeCollector("overflow", OVERFLOW_METRICS, metrics.overflow.snapshot, print))
     return registry
 
 
