@@ -1,7 +1,7 @@
 """The truth: what is reported of requests is what happened to them, by every account that there is.
 
-The run before simulators is of a few hundred requests; with `OLLAMAMAX_TEST_TRUTH=5000` of as many, and with
-`OLLAMAMAX_TEST_NODES=URL,URL` there is one before real nodes as well.
+The run is of a few hundred requests, with `OLLAMAMAX_TEST_TRUTH=5000` of as many. With `OLLAMAMAX_TEST_NODES=URL,URL`
+it is before real nodes, which need the models `tiny`, `thinker` and `senses` and 50 tokens in a second.
 
 That the comparison finds what it should is seen on defects that are planted in a running server, one at a time.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 import attrs
 import pytest
 from real.processes import Process, Processes
-from truth.asks import OUTCOMES, counts, mixed
+from truth import real_asks
+from truth.asks import SIMULATED, counts, mixed
 from truth.run import Nodes, run, start_gateway, start_nodes
 
 REQUESTS = int(os.environ.get("OLLAMAMAX_TEST_TRUTH", "300"))
@@ -30,19 +31,29 @@ def simulators(shared_processes: Processes, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="module")
-def gateway(shared_processes: Processes, simulators: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Process:
+def fleet(request: pytest.FixtureRequest) -> Nodes:
+    """The nodes of the long run: the simulators, or those that are named."""
+    if "OLLAMAMAX_TEST_NODES" not in os.environ:
+        return request.getfixturevalue("simulators")  # type: ignore[no-any-return]
+    urls = os.environ["OLLAMAMAX_TEST_NODES"].split(",")
+    return Nodes([f"--node=node{number}={url}" for number, url in enumerate(urls)], None, real_asks.SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def gateway(shared_processes: Processes, fleet: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Process:
     """The server before them."""
-    return start_gateway(shared_processes, tmp_path_factory.mktemp("gateway"), simulators.options)
+    return start_gateway(shared_processes, tmp_path_factory.mktemp("gateway"), fleet)
 
 
-def test_what_is_reported_is_what_happened(gateway: Process, simulators: Nodes) -> None:
-    """Outcome, tokens, phases and first token of each request, and the sums of all, by four accounts."""
-    found = run(gateway, mixed(counts(REQUESTS), "truth"), files=simulators.files)
+def test_what_is_reported_is_what_happened(gateway: Process, fleet: Nodes) -> None:
+    """Outcome, tokens, phases and first token of each request, and the sums of all, by every account."""
+    plots = SIMULATED if fleet.files is not None else real_asks.REAL
+    found = run(gateway, mixed(counts(REQUESTS, plots), "truth", plots=plots), files=fleet.files)
     print(found)  # noqa: T201 - figures, for those who ask with -s
     assert found.complaints == []
     outcomes = found.outcomes()
-    assert {name for name in OUTCOMES if outcomes[name] < _LEAST_OF_EACH * REQUESTS // 5000} == set()
-    assert set(outcomes) == set(OUTCOMES)
+    assert {name for name in plots if outcomes[name] < _LEAST_OF_EACH * REQUESTS // 5000} == set()
+    assert set(outcomes) == set(plots)
 
 
 # --- planted bugs ----------------------------------------------------------------------------------------------------
@@ -83,7 +94,7 @@ def infested(shared_processes: Processes, simulators: Nodes, tmp_path_factory: p
     (control := directory / "bug").write_text("")
     path = os.pathsep.join([str(PLANTED), *filter(None, [os.environ.get("PYTHONPATH")])])
     environ = {"PYTHONPATH": path, "PLANTED_BUGS": str(control)}
-    return Infested(start_gateway(shared_processes, directory, simulators.options, environ), control)
+    return Infested(start_gateway(shared_processes, directory, simulators, environ), control)
 
 
 @pytest.mark.parametrize("bug", BUGS)

@@ -170,97 +170,100 @@ Plot = tuple[str, bool, dict[str, Any]]
 """A dialect, whether to stream, and what else an `Ask` is made of."""
 
 
-def _each(dialects: Sequence[str], *streams: bool, **fields: Any) -> Iterator[Plot]:
+def each(dialects: Sequence[str], *streams: bool, **fields: Any) -> Iterator[Plot]:
     for dialect, stream in itertools.product(dialects, streams):
         yield dialect, stream, fields
 
 
-def _successes() -> Iterator[Plot]:
+def successes() -> Iterator[Plot]:
     for tokens in (1, 4, 9):
-        yield from _each(TEXT, True, False, prompt=f"LIMIT {tokens}")
-    yield from _each((*EMBEDS, "transcriptions"), False)
-    yield from _each(("v1_chat", "v1_completions"), True, extra={"stream_options": {"include_usage": True}})
-    yield from _each(("chat", "generate"), True, False, model=THINKER, prompt="THINK LIMIT 4", extra={"think": True})
-    yield from _each(("v1_chat", "messages", "responses"), True, False, model=THINKER, prompt="THINK LIMIT 4")
+        yield from each(TEXT, True, False, prompt=f"LIMIT {tokens}")
+    yield from each((*EMBEDS, "transcriptions"), False)
+    yield from each(("v1_chat", "v1_completions"), True, extra={"stream_options": {"include_usage": True}})
+    yield from each(("chat", "generate"), True, False, model=THINKER, prompt="THINK LIMIT 4", extra={"think": True})
+    yield from each(("v1_chat", "messages", "responses"), True, False, model=THINKER, prompt="THINK LIMIT 4")
     tools = [{"type": "function", "function": _TOOL}]
-    yield from _each(("chat", "v1_chat"), True, False, model=THINKER, prompt="TOOL LIMIT 4", extra={"tools": tools})
-    yield from _each(TEXT, True, prompt="GARBAGE 2 LIMIT 5")
-    yield from _each(TEXT, True, False, prompt="SLOW 7 LIMIT 5")
+    yield from each(("chat", "v1_chat"), True, False, model=THINKER, prompt="TOOL LIMIT 4", extra={"tools": tools})
+    yield from each(TEXT, True, prompt="GARBAGE 2 LIMIT 5")
+    yield from each(TEXT, True, False, prompt="SLOW 7 LIMIT 5")
     # What its API does not tell apart from the end of the text.
-    yield from _each(("responses",), True, False, prompt="LIMIT 9", most_tokens=3)
-    yield from _each(("generate",), True, prompt="")
-    yield from _each(("chat",), True, extra={"messages": []})
+    yield from each(("responses",), True, False, prompt="LIMIT 9", most_tokens=3)
+    yield from each(("generate",), True, prompt="")
+    yield from each(("chat",), True, extra={"messages": []})
     # A thought's mark has a line of its own, so that the head comes before the first token.
-    yield from _each(("generate",), True, model=THINKER, prompt="THINK SLOW 30 LIMIT 3", extra={"think": True})
+    yield from each(("generate",), True, model=THINKER, prompt="THINK SLOW 30 LIMIT 3", extra={"think": True})
 
 
-def _lengths() -> Iterator[Plot]:
+def lengths() -> Iterator[Plot]:
     dialects = [each for each in TEXT if WAYS[each].tells_reason]
-    yield from _each(dialects, True, False, prompt="LIMIT 9", most_tokens=3)
+    yield from each(dialects, True, False, prompt="LIMIT 9", most_tokens=3)
 
 
-def _client_errors() -> Iterator[Plot]:
-    yield from _each((*TEXT, *EMBEDS), False, model="absent")
-    yield from _each(TEXT, True, model="absent")
-    yield from _each(("transcriptions",), False, model="absent")
-    yield from _each((*TEXT, *EMBEDS), False, body=b"{}")
-    yield from _each((*TEXT, *EMBEDS), False, body=b'{"model":')
+def client_errors() -> Iterator[Plot]:
+    yield from each((*TEXT, *EMBEDS), False, model="absent")
+    yield from each(TEXT, True, model="absent")
+    yield from each(("transcriptions",), False, model="absent")
+    yield from each((*TEXT, *EMBEDS), False, body=b"{}")
+    yield from each((*TEXT, *EMBEDS), False, body=b'{"model":')
     # These come from a node.
-    yield from _each(NATIVE_TEXT, True, False, extra={"think": True})
-    yield from _each(("chat",), True, False, extra={"tools": [{"type": "function", "function": _TOOL}]})
-    yield from _each(("embed",), False, extra={"input": 7})
+    yield from each(NATIVE_TEXT, True, False, extra={"think": True})
+    yield from each(("chat",), True, False, extra={"tools": [{"type": "function", "function": _TOOL}]})
+    yield from each(("embed",), False, extra={"input": 7})
 
 
 def _departures() -> Iterator[Plot]:
-    yield from _each(TEXT, True, False, prompt="HANG", leaves="before")
-    yield from _each(("embed", "transcriptions"), False, prompt="HANG", leaves="before")
+    yield from each(TEXT, True, False, prompt="HANG", leaves="before")
+    yield from each(("embed", "transcriptions"), False, prompt="HANG", leaves="before")
     long = {"prompt": f"SLOW 20 LIMIT {_LONG_TOKENS}", "most_tokens": _LONG_TOKENS, "leaves": "within"}
-    yield from _each(TEXT, True, **long)
-    yield from _each(TEXT, True, **long)
+    yield from each(TEXT, True, **long)
+    yield from each(TEXT, True, **long)
 
 
 def _unavailable() -> Iterator[Plot]:
-    yield from _each(TEXT, True, False, prompt="BUSY")
-    yield from _each((*EMBEDS, "transcriptions"), False, prompt="BUSY")
+    yield from each(TEXT, True, False, prompt="BUSY")
+    yield from each((*EMBEDS, "transcriptions"), False, prompt="BUSY")
 
 
 def _timeouts() -> Iterator[Plot]:
-    yield from _each(TEXT, True, False, model=HASTY, prompt="HANG")
-    yield from _each(TEXT, True, False, model=HASTY, prompt="STALL 2 LIMIT 9")
-    yield from _each((*EMBEDS, "transcriptions"), False, model=HASTY, prompt="HANG")
+    yield from each(TEXT, True, False, model=HASTY, prompt="HANG")
+    yield from each(TEXT, True, False, model=HASTY, prompt="STALL 2 LIMIT 9")
+    yield from each((*EMBEDS, "transcriptions"), False, model=HASTY, prompt="HANG")
 
 
 def _node_errors() -> Iterator[Plot]:
-    yield from _each(TEXT, True, False, prompt="HTTP500")
-    yield from _each((*EMBEDS, "transcriptions"), False, prompt="HTTP500")
-    yield from _each((*TEXT, "embed"), False, prompt="CUT LIMIT 9")
-    yield from _each((*TEXT, "embed"), False, prompt="INBAND 2 LIMIT 9")
-    yield from _each(TEXT, True, False, prompt="RESET 0")
-    yield from _each((*TEXT, "embed"), False, prompt="TRUNCATE 0")
+    yield from each(TEXT, True, False, prompt="HTTP500")
+    yield from each((*EMBEDS, "transcriptions"), False, prompt="HTTP500")
+    yield from each((*TEXT, "embed"), False, prompt="CUT LIMIT 9")
+    yield from each((*TEXT, "embed"), False, prompt="INBAND 2 LIMIT 9")
+    yield from each(TEXT, True, False, prompt="RESET 0")
+    yield from each((*TEXT, "embed"), False, prompt="TRUNCATE 0")
 
 
 def _stream_errors() -> Iterator[Plot]:
-    yield from _each(TEXT, True, prompt="INBAND 3 LIMIT 9")
-    yield from _each(TEXT, True, prompt="INBAND 0 LIMIT 9")
-    yield from _each(NATIVE_TEXT, True, prompt="CUT LIMIT 9")
-    yield from _each(NATIVE_TEXT, True, model=MORTAL, prompt="DIE LIMIT 9")
+    yield from each(TEXT, True, prompt="INBAND 3 LIMIT 9")
+    yield from each(TEXT, True, prompt="INBAND 0 LIMIT 9")
+    yield from each(NATIVE_TEXT, True, prompt="CUT LIMIT 9")
+    yield from each(NATIVE_TEXT, True, model=MORTAL, prompt="DIE LIMIT 9")
 
 
 def _incomplete() -> Iterator[Plot]:
     for word in ("RESET 2", "TRUNCATE 3", "NOEND 4"):
-        yield from _each(TEXT, True, False, prompt=f"{word} LIMIT 9")
-    yield from _each(TEXT, True, False, prompt="NOEND 0")
-    yield from _each(V1_TEXT, True, prompt="CUT LIMIT 9")
-    yield from _each(V1_TEXT, True, model=MORTAL, prompt="DIE LIMIT 9")
-    yield from _each((*TEXT, *EMBEDS), False, prompt="GARBAGE 2 LIMIT 9")
-    yield from _each(EMBEDS, False, prompt="TRUNCATE 1")
-    yield from _each(("transcriptions",), False, prompt="CUT LIMIT 9")
+        yield from each(TEXT, True, False, prompt=f"{word} LIMIT 9")
+    yield from each(TEXT, True, False, prompt="NOEND 0")
+    yield from each(V1_TEXT, True, prompt="CUT LIMIT 9")
+    yield from each(V1_TEXT, True, model=MORTAL, prompt="DIE LIMIT 9")
+    yield from each((*TEXT, *EMBEDS), False, prompt="GARBAGE 2 LIMIT 9")
+    yield from each(EMBEDS, False, prompt="TRUNCATE 1")
+    yield from each(("transcriptions",), False, prompt="CUT LIMIT 9")
 
 
-_PLOTS: Mapping[str, Callable[[], Iterator[Plot]]] = {
-    "success": _successes,
-    "length": _lengths,
-    "client_error": _client_errors,
+Plots = Mapping[str, Callable[[], Iterator[Plot]]]
+"""What can be asked, by the outcome that it is meant to have."""
+
+SIMULATED: Plots = {
+    "success": successes,
+    "length": lengths,
+    "client_error": client_errors,
     "client_disconnected": _departures,
     "unavailable": _unavailable,
     "timeout": _timeouts,
@@ -270,26 +273,27 @@ _PLOTS: Mapping[str, Callable[[], Iterator[Plot]]] = {
 }
 
 
-def counts(total: int) -> dict[str, int]:
+def counts(total: int, plots: Plots = SIMULATED) -> dict[str, int]:
     """How many requests of a run are meant to have which outcome."""
-    wanted = {outcome: round(total * share) for outcome, share in SHARES.items()}
+    wanted = {outcome: round(total * share) for outcome, share in SHARES.items() if outcome in plots}
     return {"success": total - sum(wanted.values()), **wanted}
 
 
-def mixed(wanted: Mapping[str, int], name: str, *, seed: int = 0) -> list[Ask]:
+def mixed(wanted: Mapping[str, int], name: str, *, plots: Plots = SIMULATED, seed: int = 0) -> list[Ask]:
     """The requests of a run, in the order in which they are sent.
 
     Args:
         wanted: how many are meant to have which outcome.
         name: of the run, for the ids.
+        plots: what can be asked.
         seed: draws which come when.
     """
     chosen = random.Random(seed)
     asks: list[Ask] = []
     for outcome, count in wanted.items():
-        plots = list(_PLOTS[outcome]())
-        chosen.shuffle(plots)
-        for dialect, stream, fields in itertools.islice(itertools.cycle(plots), count):
+        possible = list(plots[outcome]())
+        chosen.shuffle(possible)
+        for dialect, stream, fields in itertools.islice(itertools.cycle(possible), count):
             given = {"model": PLAIN, **fields}
             asks.append(Ask(f"{name}-{len(asks)}", dialect, stream, planned=outcome, **given))
     chosen.shuffle(asks)

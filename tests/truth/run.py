@@ -42,15 +42,17 @@ whole_response_seconds = {HASTY_SECONDS}
 
 @attrs.frozen
 class Nodes:
-    """Simulated nodes in processes of their own.
+    """Nodes in processes of their own.
 
     Attributes:
         options: a gateway's, to stand before them.
-        files: their accounts.
+        files: their accounts; None for real ones.
+        settings: a gateway's, too.
     """
 
     options: list[str]
-    files: AccountFiles
+    files: AccountFiles | None
+    settings: str = SETTINGS
 
 
 def start_nodes(processes: Processes, directory: Path, count: int = 3) -> Nodes:
@@ -77,12 +79,12 @@ def start_nodes(processes: Processes, directory: Path, count: int = 3) -> Nodes:
 
 
 def start_gateway(
-    processes: Processes, directory: Path, nodes: Sequence[str], environ: dict[str, str] | None = None
+    processes: Processes, directory: Path, nodes: Nodes, environ: dict[str, str] | None = None
 ) -> Process:
-    """Starts the server before nodes, given as its options."""
+    """Starts the server before nodes."""
     settings = directory / "truth.toml"
-    settings.write_text(SETTINGS)
-    return processes.gateway(f"--config={settings}", *nodes, environ=environ)
+    settings.write_text(nodes.settings)
+    return processes.gateway(f"--config={settings}", *nodes.options, environ=environ)
 
 
 @attrs.define
@@ -143,9 +145,7 @@ class Report:
         return [f"first tokens: {len(found)}, from the nodes' own: {far}; {near}"]
 
 
-def run(
-    gateway: Process, asks: Sequence[Ask], *, files: AccountFiles | None = None, at_a_time: int = AT_A_TIME
-) -> Report:
+def run(gateway: Process, asks: Sequence[Ask], *, files: AccountFiles | None, at_a_time: int = AT_A_TIME) -> Report:
     """Sends requests and compares all accounts of them.
 
     Args:
@@ -186,8 +186,12 @@ def _named(ask: Ask) -> str:
 def _compared(seen: Seen, row: Row, attempts: dict[str, list[Attempt]], *, simulated: bool) -> list[str]:
     """In what the accounts of one request differ."""
     ask = seen.ask
+    if not simulated:
+        planned = row["outcome"] == ask.planned
+        complaints = [] if planned else [f"outcome: {row['outcome']} and not {ask.planned}"]
+        return complaints + _by_the_client(seen, row, row["output_tokens"])
     made = attempts.get(ask.id, [])
-    complaints = accounts.differences(ask, seen, made, row) if simulated else []
+    complaints = accounts.differences(ask, seen, made, row)
     return complaints + _by_the_client(seen, row, made[-1].account.tokens if made else None)
 
 
