@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,11 +19,14 @@ from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
+from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.models import REMEMBERED_SECONDS, ModelLabels
 from ollamamax.metrics.registry import Metrics
 from ollamamax.metrics.ticks import ReactorTicks
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
 from ollamamax.settings import LoadedSettings
+from ollamamax.store.failures import StoreUnavailable
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.store import Store
 from ollamamax.web.answers import rfc3339
@@ -72,6 +76,7 @@ class House:
         client: the connections to them.
         relay: the requests under way.
         budget: the inference requests under way, and which of them are being tried again.
+        inference: what is counted of inference requests.
         exposition: renders `/metrics` on threads of its own.
         ticks: watches the event loop.
         root: the resource that answers every request.
@@ -82,6 +87,7 @@ class House:
     client: NodeClient
     relay: Relay
     budget: RetryBudget
+    inference: InferenceMetrics
     exposition: ExpositionResource
     ticks: ReactorTicks
     root: TimingResource
@@ -111,6 +117,13 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     routes = RouteTable([app.url_map for app in (ControlRoutes.app, CompatibleRoutes.app, NativeRoutes.app)])
     budget = RetryBudget(settings.retries.budget_ratio, settings.retries.budget_minimum)
     counts = AttemptCounts()
+    labels = ModelLabels(fleet.has_model, settings.models)
+    counted = InferenceMetrics(
+        labels,
+        metrics.overflow,
+        cold_start_seconds=settings.metrics.cold_start_seconds,
+        resident=partial(_resident, fleet),
+    )
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),
         relay=relay,
@@ -118,6 +131,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         settings=settings,
         budget=budget,
         counts=counts,
+        metrics=counted,
         peers=PeerPolicy.of(settings.trusted_networks, settings.client_address),
         endpoint_of=lambda request: routes.endpoint(request.method, request.path),
         now=time.time,
@@ -174,17 +188,20 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_attempts(lambda: counts)
+    metrics.watch_inference(counted)
     metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))
     metrics.watch_threads(
         lambda: {"reactor": reactor.getThreadPool(), **store.thread_pools, "exposition": exposition.thread_pool}
     )
     fleet.changed.append(lambda node, _appeared, _disappeared: _remember(store, node))
+    fleet.changed.append(lambda _node, _appeared, disappeared: labels.left(disappeared, time.time()))
     return House(
         fleet=fleet,
         prober=prober,
         client=client,
         relay=relay,
         budget=budget,
+        inference=counted,
         exposition=exposition,
         ticks=ticks,
         root=root,
@@ -196,6 +213,27 @@ def remember_all(store: Store, fleet: Fleet) -> None:
     for node in fleet.nodes.values():
         if node.up:
             _remember(store, node)
+
+
+async def recall_models(store: Store, inference: InferenceMetrics) -> None:
+    """Learns which models some node had within the last days, whose names are labels; never fails.
+
+    Series of models that none had for so long are dropped: what they counted stays where it was scraped.
+    """
+    now = time.time()
+    try:
+        models = await store.inventory.models_seen_since(now - REMEMBERED_SECONDS)
+    except StoreUnavailable:
+        return
+    inference.labels.remembered(models, now)
+    inference.forget_models()
+
+
+def _resident(fleet: Fleet) -> Iterator[tuple[str, Collection[str] | None]]:
+    for node in fleet.nodes.values():
+        for name in node.resident:
+            entry = node.models.get(name)
+            yield name, None if entry is None else entry.get("capabilities")
 
 
 def _remember(store: Store, node: Node) -> None:

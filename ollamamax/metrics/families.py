@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, cast
 
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     InfoMetricFamily,
+    SummaryMetricFamily,
 )
 from prometheus_client.core import Metric as Family
 
 if TYPE_CHECKING:
+    from prometheus_client.core import Exemplar
+
     from ollamamax.metrics.catalogue import Metric
 
-__all__ = ["Families", "Family", "empty", "histogram", "value", "values"]
+__all__ = ["Families", "Family", "empty", "histogram", "summary", "value", "values"]
 
 Families = Callable[[], Iterable[Family]]
 """Makes the families of a state that was copied before; may be called on any thread."""
@@ -25,7 +29,13 @@ Families = Callable[[], Iterable[Family]]
 
 def empty(metric: Metric) -> Family:
     """A family without samples, as a registry wants it from `describe`."""
-    return values(metric, ()) if metric.kind != "histogram" else histogram(metric, ())
+    match metric.kind:
+        case "histogram":
+            return histogram(metric, ())
+        case "summary":
+            return summary(metric, ())
+        case _:
+            return values(metric, ())
 
 
 def values(metric: Metric, samples: Iterable[tuple[Sequence[str], float]]) -> Family:
@@ -52,16 +62,39 @@ def value(metric: Metric, number: float) -> Family:
     return values(metric, [((), number)])
 
 
-def histogram(metric: Metric, samples: Iterable[tuple[Sequence[str], Sequence[float], float]]) -> Family:
+def summary(metric: Metric, samples: Iterable[tuple[Sequence[str], float, float]]) -> Family:
+    """A summary.
+
+    Args:
+        metric: the declaration.
+        samples: label values, how many values were observed, and their sum.
+    """
+    family = SummaryMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, count, total in samples:
+        family.add_metric(labels, int(count), total)
+    return family
+
+
+def histogram(
+    metric: Metric,
+    samples: Iterable[tuple[tuple[str, ...], Sequence[float], float]],
+    exemplars: Mapping[tuple[tuple[str, ...], int], Exemplar] = MappingProxyType({}),
+) -> Family:
     """A histogram.
 
     Args:
         metric: the declaration.
         samples: label values, the count of each bucket by itself (one more than the declared bounds, for +Inf; all as
             floats, as the stock client shows them), and the sum of what was observed.
+        exemplars: by label values and the number of the bucket; only OpenMetrics shows them.
     """
     bounds = [*map(repr, metric.buckets), "+Inf"]
     family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
     for labels, counts, total in samples:
-        family.add_metric(labels, list(zip(bounds, accumulate(counts), strict=True)), total)
+        buckets = zip(bounds, accumulate(counts), strict=True)
+        if exemplars:
+            exemplified = ((bound, count, exemplars.get((labels, at))) for at, (bound, count) in enumerate(buckets))
+            family.add_metric(labels, cast("list[tuple[str, float, Exemplar]]", list(exemplified)), total)
+        else:
+            family.add_metric(labels, list(buckets), total)
     return family

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 from ollamamax.metrics import process, sources
-from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, SCRAPES, Metric
+from ollamamax.metrics.catalogue import (
+    COLLECTOR_ERRORS,
+    DB_QUERY_DURATION,
+    INFERENCE_IN_FLIGHT,
+    SCRAPES,
+    Metric,
+)
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
+from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
@@ -27,7 +34,7 @@ class Metrics:
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
     `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_attempts`, `watch_reactor` and `watch_threads` add the rest.
+    `watch_fleet`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -99,6 +106,11 @@ class Metrics:
     def watch_attempts(self, read: Callable[[], sources.AttemptState]) -> None:
         """Wires what becomes of the attempts of inference requests."""
         self.add("attempts", sources.ATTEMPT_METRICS, lambda: sources.attempts(read()))
+
+    def watch_inference(self, inference: InferenceMetrics) -> None:
+        """Wires inference requests and their attempts."""
+        self.add("inference", (*inference.metrics, INFERENCE_IN_FLIGHT), inference.snapshot)
+        self.add("inference_attempts", inference.attempts.metrics, inference.attempts.snapshot)
 
     def watch_reactor(self, ticks: ReactorTicks) -> None:
         """Wires the event loop."""

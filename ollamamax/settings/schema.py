@@ -137,6 +137,18 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = True
 
 
+class MetricsSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What counts as what in the metrics."""
+
+    cold_start_seconds: Annotated[
+        Seconds,
+        Meta(
+            description="How long a request has to wait for its model to be loaded, to count as a cold start and for "
+            "that load to be timed; Ollama reports a few milliseconds for a model that is in its memory already."
+        ),
+    ] = 0.1
+
+
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Timeouts of one model, where they differ from `timeouts`."""
 
@@ -260,6 +272,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     probe: Probe = Probe()
     retries: Retries = Retries()
     log: Log = Log()
+    metrics: MetricsSettings = MetricsSettings()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(

@@ -17,8 +17,12 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from ollamamax.metrics.catalogue import CATALOGUE
+from ollamamax.metrics.inference import Course, InferenceMetrics
+from ollamamax.metrics.inference_attempts import AnsweredAttempt
+from ollamamax.metrics.models import ModelLabels
 from ollamamax.metrics.registry import Metrics
 from ollamamax.metrics.ticks import ReactorTicks
+from ollamamax.store.ledger_row import LedgerRow
 
 Flush = Callable[..., list[Failure]]
 
@@ -44,6 +48,7 @@ def wired(metrics: Metrics) -> Metrics:
     ticks.start()
     clock.advance(1.0)
     metrics.watch_reactor(ticks)
+    metrics.watch_inference(counted())
     metrics.watch_threads(lambda: {"reactor": ThreadPool(0, 1)})
     metrics.observe_query("select", "requests", "ok", 0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
@@ -52,13 +57,51 @@ def wired(metrics: Metrics) -> Metrics:
     return metrics
 
 
+def counted() -> InferenceMetrics:
+    """One request and its attempt, with everything that can be known of them."""
+    inference = InferenceMetrics(ModelLabels(lambda _: True), cold_start_seconds=0.1)
+    inference.begin("tiny:latest", "chat")
+    inference.ended(
+        LedgerRow(
+            id="0f9b5f34-5d0c-4c52-8f4e-3f5c8d0f2f11",
+            started_at=1.0,
+            finished_at=2.0,
+            endpoint="/api/chat",
+            operation="chat",
+            outcome="success",
+            model="tiny:latest",
+            input_tokens=1,
+            output_tokens=2,
+            cached_tokens=1,
+            slot_wait_seconds=0.0,
+            load_seconds=0.5,
+            prompt_seconds=0.1,
+            first_token_seconds=0.7,
+            duration_seconds=1.0,
+        ),
+        Course(output_token_seconds=0.2, overhead_seconds=0.001),
+    )
+    inference.attempts.answered(
+        AnsweredAttempt(
+            node="a",
+            model="tiny:latest",
+            response_start_seconds=0.7,
+            first_token_seconds=0.7,
+            output_token_seconds=0.2,
+            input_tokens=1,
+            output_tokens=2,
+        )
+    )
+    return inference
+
+
 def test_everything_declared_is_shown() -> None:
     """Each metric of the catalogue has a sample once all is wired, with its kind, help and labels, and nothing else."""
     text = wired(Metrics("1.2.3")).text().decode()
     families = [line.split(" ", 3)[2:] for line in text.splitlines() if line.startswith("# HELP")]
     assert sorted(families) == sorted([metric.name, metric.help] for metric in CATALOGUE)
     for metric in CATALOGUE:
-        suffix = "_count" if metric.kind == "histogram" else ""
+        suffix = "_count" if metric.kind in ("histogram", "summary") else ""
         kind = "gauge" if metric.kind == "info" else metric.kind
         assert f"# TYPE {metric.name} {kind}\n" in text
         lines = [

@@ -41,13 +41,15 @@ def judged(*events: bytes) -> Verdict:
 )
 def test_reasons(reason: bytes, outcome: str) -> None:
     """The reason of the end tells the outcome, where the last event came; the usage is that beside it."""
-    assert judged(START, TOKEN, delta(reason), STOP) == Verdict(outcome, Usage(4, 6), done=True, first_token_at=1.0)
+    assert judged(START, TOKEN, delta(reason), STOP) == Verdict(
+        outcome, Usage(4, 6), done=True, first_token_at=1.0, last_content_at=1.0
+    )
     assert judged(START, TOKEN, delta(reason)).outcome == "incomplete"
 
 
 def test_a_stream_that_breaks_off_has_reported_nothing() -> None:
     """What its first event says is an estimate."""
-    assert judged(START, TOKEN) == Verdict("incomplete", first_token_at=1.0)
+    assert judged(START, TOKEN) == Verdict("incomplete", first_token_at=1.0, last_content_at=1.0)
 
 
 @pytest.mark.parametrize("usage", [b"null", b"7", b'{"input_tokens":-1,"output_tokens":' + b"6" * 5000 + b"}"])

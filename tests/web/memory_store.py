@@ -40,9 +40,11 @@ class MemoryLedger:
 
 
 class MemoryInventory:
-    """What was recorded."""
+    """What was recorded, and `remembered` of former days; `fault` makes reading fail."""
 
     def __init__(self) -> None:
+        self.remembered: set[str] = set()
+        self.fault: Exception | None = None
         self.nodes: list[SeenNode] = []
         self.models: list[SeenModel] = []
 
@@ -50,6 +52,11 @@ class MemoryInventory:
         self.nodes += nodes
         self.models += models
         return succeed(None)
+
+    def models_seen_since(self, moment: float) -> Deferred[frozenset[str]]:
+        if self.fault is not None:
+            return fail(self.fault)
+        return succeed(frozenset(self.remembered | {model.model for model in self.models if model.seen_at >= moment}))
 
 
 class MemoryStore:

@@ -15,6 +15,8 @@ from web.memory_store import MemoryLedger
 from ollamamax.fleet.dispatch import Lease
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.fleet.routing import Wanted
+from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.models import ModelLabels
 from ollamamax.settings import Settings
 from ollamamax.simulator.settings import EMBEDDER, TINY, SimulatorSettings
 from ollamamax.web.carrying import Carrier
@@ -255,6 +257,7 @@ def test_a_client_that_leaves_the_queue(house: House) -> None:
         settings=Settings(),
         budget=RetryBudget(0.2, 3),
         counts=AttemptCounts(),
+        metrics=InferenceMetrics(ModelLabels(lambda _: True), cold_start_seconds=0.1),
         peers=PeerPolicy.of((), "full"),
         endpoint_of=lambda _: "/api/chat",
         now=lambda: 7.0,
