@@ -70,6 +70,9 @@ BUGS = {
     "leaving-is-success": ({"client_disconnected": 12}, "^outcome: success and not client_disconnected"),
     "errors-are-lines": (SOME, "^outcome: success and not stream_error"),
     "needs-no-end": ({"incomplete": 30}, "^outcome: success and not incomplete"),
+    "counts-tokens-twice": (SOME, "^ollamamax_tokens_total: "),
+    "misses-an-outcome": (SOME, "^ollamamax_inference_requests_total: .*'stream_error'} 0 and not [1-8]$"),
+    "times-what-failed": (SOME, "^ollamamax_inference_time_to_first_token_seconds: "),
     "misses-timeouts": ({"timeout": 8}, "^outcome: None and not timeout"),
 }
 

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from real.samples import Series
 from truth.accounts import Row
 
-from ollamamax.metrics.catalogue import CATALOGUE
-
 GOOD = ("success", "length")
 LONG_LOAD_SECONDS = 0.1
 OTHER = "other"
@@ -60,6 +58,15 @@ class Rows:
             "ollamamax_node_tokens_total": of_nodes,
             "ollamamax_usage_missing_total": Counter(
                 _labels(reason=reason) for row in inferring if (reason := _missing(row)) is not None
+            ),
+            # Of these the rows do not tell all values.
+            "ollamamax_inference_time_per_output_token_seconds_count": Counter(
+                _labels(model=self._label(row)) for row in inferring if _is_paced(row)
+            ),
+            "ollamamax_node_time_to_first_token_seconds_count": Counter(
+                _labels(model=self._label(row), node=row["node"])
+                for row in inferring
+                if row["outcome"] in GOOD and row["first_token_seconds"] is not None
             ),
         }
 
@@ -114,13 +121,16 @@ def _missing(row: Row) -> str | None:
     return "aborted" if begun or row["outcome"] == "client_disconnected" else "node_error"
 
 
+def _is_paced(row: Row) -> bool:
+    """Whether it is known how long each token took: the node says so, or they came one by one."""
+    told = row["output_seconds"] is not None or row["first_token_seconds"] is not None
+    return told and (row["output_tokens"] or 0) > 1
+
+
 def differences(rows: Rows, counted: Figures) -> list[str]:
     """In what figures differ from the rows."""
     complaints = []
-    declared = {metric.name for metric in CATALOGUE}
     for name, wanted in rows.counters().items():
-        if name not in declared:
-            continue
         found = Counter({labels: round(number) for (each, labels), number in counted.items() if each == name})
         complaints += [
             f"{name}: {dict(labels)} {found[labels]} and not {wanted[labels]}"
@@ -128,8 +138,6 @@ def differences(rows: Rows, counted: Figures) -> list[str]:
             if wanted[labels] != found[labels]
         ]
     for name, observed in rows.observations().items():
-        if name not in declared:
-            continue
         for labels in observed.keys() | _counted(counted, name):
             complaints += _unlike(name, labels, observed.get(labels, []), counted)
     return complaints

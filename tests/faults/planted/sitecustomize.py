@@ -41,6 +41,7 @@ def plant(control: Path) -> None:
 
     from ollamamax.fleet.dispatch import Lease
     from ollamamax.metrics.http import HttpMetrics
+    from ollamamax.metrics.inference import InferenceMetrics
     from ollamamax.relay import crossing
     from ollamamax.relay.completions_verdict import CompletionsVerdict
     from ollamamax.relay.exchange import Exchange
@@ -71,6 +72,9 @@ def plant(control: Path) -> None:
     replace(NativeVerdict, "finish", "errors-are-lines", _errors_are_lines)
     replace(CompletionsVerdict, "verdict", "needs-no-end", _needs_no_end)
     replace(Ledger, "finished", "misses-timeouts", _misses_timeouts)
+    replace(InferenceMetrics, "_count_tokens", "counts-tokens-twice", _counts_twice)
+    replace(InferenceMetrics, "ended", "misses-an-outcome", _misses_an_outcome)
+    replace(InferenceMetrics, "ended", "times-what-failed", _times_what_failed)
 
 
 def _leaks_a_lease(right: Any, lease: Any) -> None:
@@ -190,6 +194,18 @@ def _needs_no_end(right: Any, judge: Any) -> Any:
 def _misses_timeouts(right: Any, ledger: Any, row: Any) -> None:
     if row.outcome != "timeout":
         right(ledger, row)
+
+
+def _misses_an_outcome(right: Any, metrics: Any, request: Any, course: Any) -> None:
+    if request.outcome != "stream_error":
+        right(metrics, request, course)
+
+
+def _times_what_failed(right: Any, metrics: Any, request: Any, course: Any) -> None:
+    right(metrics, request, course)
+    if request.outcome == "incomplete" and request.first_token_seconds is not None:
+        value, asked = request.first_token_seconds, (request.id, request.finished_at)
+        metrics._first_token.observe(metrics.labels.label(request.model), value=value, asked=asked)
 
 
 _make_service = tap.makeService
