@@ -119,7 +119,10 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     counts = AttemptCounts()
     labels = ModelLabels(fleet.has_model, settings.models)
     counted = InferenceMetrics(
-        labels, cold_start_seconds=settings.metrics.cold_start_seconds, resident=partial(_resident, fleet)
+        labels,
+        metrics.overflow,
+        cold_start_seconds=settings.metrics.cold_start_seconds,
+        resident=partial(_resident, fleet),
     )
     carrier = Carrier(
         dispatcher=SimpleDispatcher(fleet),

@@ -6,6 +6,8 @@ Twisted nor prometheus-client. Names are stable once released.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import attrs
@@ -35,6 +37,27 @@ _OVERHEAD_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025,
 _TOKEN_BUCKETS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0)
 
 
+OUTCOMES = (
+    "success",
+    "length",
+    "client_error",
+    "client_disconnected",
+    "unavailable",
+    "timeout",
+    "node_error",
+    "stream_error",
+    "incomplete",
+)
+"""How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
+
+OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
+"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
+
+TOKEN_TYPES = ("input", "output")
+
+_NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
 @attrs.frozen
 class Metric:
     """One metric family.
@@ -45,6 +68,7 @@ class Metric:
         labels: the names of its labels, in the order in which values are given; `le` is implied.
         help: the text of its HELP line.
         buckets: upper bounds of a histogram, ascending, without +Inf.
+        closed: all values of each label whose values are a closed set; of the others they are names, or numbers.
     """
 
     name: str
@@ -52,6 +76,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    closed: Mapping[str, tuple[str, ...]] = _NONE
 
 
 _HTTP_LABELS = ("method", "endpoint", "status")
@@ -68,6 +93,7 @@ HTTP_CLIENT_DISCONNECTS = Metric(
     "counter",
     ("endpoint", "phase"),
     "Requests whose client went away before the response was complete",
+    closed={"phase": ("before_response", "mid_stream")},
 )
 
 INFERENCE_REQUESTS = Metric(
@@ -75,6 +101,7 @@ INFERENCE_REQUESTS = Metric(
     "counter",
     ("model", "operation", "outcome"),
     "Inference requests that are over, each once whatever its attempts, by how each ended",
+    closed={"operation": OPERATIONS, "outcome": OUTCOMES},
 )
 INFERENCE_DURATION = Metric(
     "ollamamax_inference_duration_seconds",
@@ -82,6 +109,7 @@ INFERENCE_DURATION = Metric(
     ("model", "operation"),
     "Time from an inference request's head to its end; outcomes success and length only",
     _INFERENCE_BUCKETS,
+    closed={"operation": OPERATIONS},
 )
 INFERENCE_FIRST_TOKEN = Metric(
     "ollamamax_inference_time_to_first_token_seconds",
@@ -143,7 +171,11 @@ INFERENCE_OUTPUT_TOKENS = Metric(
     "ollamamax_inference_output_tokens", "histogram", ("model",), "Tokens generated for a request", _TOKEN_BUCKETS
 )
 TOKENS = Metric(
-    "ollamamax_tokens_total", "counter", ("model", "type"), "Tokens of prompts, cached ones included, and of answers"
+    "ollamamax_tokens_total",
+    "counter",
+    ("model", "type"),
+    "Tokens of prompts, cached ones included, and of answers",
+    closed={"type": TOKEN_TYPES},
 )
 INPUT_TOKENS_CACHED = Metric(
     "ollamamax_input_tokens_cached_total",
@@ -157,6 +189,7 @@ USAGE_MISSING = Metric(
     ("reason",),
     "Requests that went to a node which told no usable numbers of tokens, all or some of them, by why; those that it "
     "refused are left out",
+    closed={"reason": ("aborted", "node_error", "not_reported")},
 )
 GATEWAY_OVERHEAD = Metric(
     "ollamamax_gateway_overhead_seconds",
@@ -166,6 +199,7 @@ GATEWAY_OVERHEAD = Metric(
     "attempt, until it was handed on, and from the end of the node's answer to that of the client's; of requests that "
     "were answered, without what is done between two pieces of an answer",
     _OVERHEAD_BUCKETS,
+    closed={"operation": OPERATIONS},
 )
 
 DB_MAX_OPEN = Metric("db_connections_max_open", "gauge", (), "Connections that the database pool may have open")
@@ -176,9 +210,19 @@ DB_WAITS = Metric("db_connections_wait_total", "counter", (), "Checkouts that ha
 DB_WAIT_DURATION = Metric(
     "db_connections_wait_duration_seconds_total", "counter", (), "Seconds spent waiting for a database connection"
 )
-DB_CLOSED = Metric("db_connections_closed_total", "counter", ("reason",), "Database connections closed, by reason")
+DB_CLOSED = Metric(
+    "db_connections_closed_total",
+    "counter",
+    ("reason",),
+    "Database connections closed, by reason",
+    closed={"reason": ("error", "shutdown")},
+)
 DB_QUERIES = Metric(
-    "db_queries_total", "counter", ("operation", "table", "status"), "Database queries by operation, table and result"
+    "db_queries_total",
+    "counter",
+    ("operation", "table", "status"),
+    "Database queries by operation, table and result",
+    closed={"status": ("ok", "error")},
 )
 DB_QUERY_DURATION = Metric(
     "db_query_duration_seconds",
@@ -204,12 +248,14 @@ NODE_REQUESTS = Metric(
     "counter",
     ("node", "outcome"),
     "Attempts of inference requests at the node, by how each ended",
+    closed={"outcome": OUTCOMES},
 )
 NODE_TOKENS = Metric(
     "ollamamax_node_tokens_total",
     "counter",
     ("node", "model", "type"),
     "Tokens of prompts that the node read, cached ones included, and of answers that it generated",
+    closed={"type": TOKEN_TYPES},
 )
 NODE_FIRST_TOKEN = Metric(
     "ollamamax_node_time_to_first_token_seconds",
@@ -236,6 +282,7 @@ RETRIES = Metric(
     "counter",
     ("reason",),
     "Inference requests tried on a further node, by why; over_budget are those that were not, for want of budget",
+    closed={"reason": ("connect_failed", "connect_timeout", "busy", "unanswered", "over_budget")},
 )
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
@@ -264,7 +311,11 @@ REACTOR_LAST_TICK = Metric(
     "ollamamax_reactor_last_tick_timestamp_seconds", "gauge", (), "Unix time at which the event loop last came to it"
 )
 THREADPOOL_THREADS = Metric(
-    "ollamamax_threadpool_threads", "gauge", ("pool", "state"), "Threads of a pool, by what they do"
+    "ollamamax_threadpool_threads",
+    "gauge",
+    ("pool", "state"),
+    "Threads of a pool, by what they do",
+    closed={"state": ("idle", "busy")},
 )
 THREADPOOL_QUEUED = Metric(
     "ollamamax_threadpool_queued", "gauge", ("pool",), "Pieces of work that wait for a thread of the pool"

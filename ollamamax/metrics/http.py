@@ -22,18 +22,14 @@ from ollamamax.metrics.catalogue import (
     HTTP_REQUESTS_IN_FLIGHT,
 )
 from ollamamax.metrics.families import Families, Family, histogram, value, values
+from ollamamax.metrics.overflow import Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Phase = Literal["before_response", "mid_stream"]
 
-HTTP_METRICS = (
-    HTTP_REQUESTS,
-    HTTP_REQUEST_DURATION,
-    HTTP_REQUESTS_IN_FLIGHT,
-    HTTP_CLIENT_DISCONNECTS,
-)
+HTTP_METRICS = (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_REQUESTS_IN_FLIGHT, HTTP_CLIENT_DISCONNECTS)
 MAX_SERIES = 3400
 """Room for every route with every status that its code can answer, in 0.93 MB when all of it is taken."""
 
@@ -65,19 +61,24 @@ class HttpMetrics:
     is still counted, in the right class of status, under `_OTHER` and the endpoint `other`: `200` stands for every
     2xx there and so on (499 stays), so that sums and ratios of errors remain true. It is counted as overflowed too.
 
+    Args:
+        overflow: what counts those; an own one where nobody else's is given.
+        max_series: how much a family holds.
+
     Attributes:
         live: the requests being processed; its size is the number in flight.
-        overflowed: how many observations were folded, by family.
+        overflow: counts what found no room.
     """
 
-    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
+    def __init__(self, overflow: Overflow | None = None, *, max_series: int = MAX_SERIES) -> None:
+        self.overflow = overflow or Overflow()
+        self.overflow.declare(HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)
         self.live: set[object] = set()
         self._max_series = max_series
         self._index: dict[_Key, int] = {}
         self._cells = array("d")
         self._disconnects: dict[tuple[str, str], int] = {}
         self._statuses: dict[int, str] = {}
-        self.overflowed = {metric.name: 0 for metric in (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)}
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Records the end of one request.
@@ -99,7 +100,7 @@ class HttpMetrics:
         """Counts a client that left: before the response's head was written, or in the middle of its body."""
         key = (endpoint, phase)
         if key not in self._disconnects and len(self._disconnects) >= self._max_series:
-            self.overflowed[HTTP_CLIENT_DISCONNECTS.name] += 1
+            self.overflow.add(HTTP_CLIENT_DISCONNECTS)
             key = (OTHER_ENDPOINT, phase)
         self._disconnects[key] = self._disconnects.get(key, 0) + 1
 
@@ -122,8 +123,7 @@ class HttpMetrics:
 
     def _place(self, key: _Key, status: int) -> int:
         if len(self._index) >= self._max_series:
-            for family in (HTTP_REQUESTS, HTTP_REQUEST_DURATION):
-                self.overflowed[family.name] += 1
+            self.overflow.add(HTTP_REQUESTS, HTTP_REQUEST_DURATION)
             key = (OTHER_METHOD, OTHER_ENDPOINT, _folded(status))
             at = self._index.get(key)
             if at is not None:

@@ -27,12 +27,15 @@ from ollamamax.metrics.catalogue import (
     INFERENCE_REQUESTS,
     INFERENCE_SLOT_WAIT_DURATION,
     INPUT_TOKENS_CACHED,
+    OUTCOMES,
+    TOKEN_TYPES,
     TOKENS,
     USAGE_MISSING,
 )
 from ollamamax.metrics.families import Families, Family, values
 from ollamamax.metrics.inference_attempts import AttemptMetrics
 from ollamamax.metrics.models import ModelLabels
+from ollamamax.metrics.overflow import Overflow
 from ollamamax.metrics.series import CounterSeries, HistogramSeries, ModelFamilies
 
 MissingUsage = Literal["aborted", "node_error", "not_reported"]
@@ -40,17 +43,11 @@ MissingUsage = Literal["aborted", "node_error", "not_reported"]
 LOAD = "load"
 """The operation of a request that does no more than load or unload: it has no tokens, and no cold start of its own."""
 GOOD = frozenset({"success", "length"})
-OUTCOMES = (
-    *("success", "length", "client_error", "client_disconnected"),
-    *("unavailable", "timeout", "node_error", "stream_error", "incomplete"),
-)
-"""How a request may end; the ledger's words, which `relay.ending` chooses."""
 
 MAX_MODELS = 200
 """How many models there is room for in each family. With two operations on eight nodes a model costs 9 KB (73 KB with
 stock children), 25 KB where every bucket has an exemplar; all families full cost 5 MB."""
 _OPERATIONS_OF_A_MODEL = 2
-TYPES = ("input", "output")
 
 
 class EndedRequest(Protocol):
@@ -144,6 +141,7 @@ class InferenceMetrics(ModelFamilies):
 
     Args:
         labels: which models' names are labels.
+        overflow: counts what finds no room; an own one where nobody else's is given.
         cold_start_seconds: a load that took longer is one that was waited for.
         resident: the models that are in some node's memory; their counters begin at 0.
 
@@ -152,29 +150,37 @@ class InferenceMetrics(ModelFamilies):
         attempts: what is counted of the single attempts.
     """
 
-    def __init__(self, labels: ModelLabels, *, cold_start_seconds: float, resident: Resident = tuple) -> None:
+    def __init__(
+        self,
+        labels: ModelLabels,
+        overflow: Overflow | None = None,
+        *,
+        cold_start_seconds: float,
+        resident: Resident = tuple,
+    ) -> None:
+        overflow = overflow or Overflow()
         self.live: set[InFlight] = set()
         self._by_outcome = Counter(dict.fromkeys(OUTCOMES, 0))
-        self._by_type = Counter(dict.fromkeys(TYPES, 0))
-        self.attempts = AttemptMetrics(labels)
+        self._by_type = Counter(dict.fromkeys(TOKEN_TYPES, 0))
+        self.attempts = AttemptMetrics(labels, overflow)
         self._cold_start_seconds = cold_start_seconds
         self._resident = resident
         self._begun: set[tuple[str, str]] = set()
         by_operation = MAX_MODELS * _OPERATIONS_OF_A_MODEL
-        self._requests = CounterSeries(INFERENCE_REQUESTS, by_operation * len(OUTCOMES))
-        self._durations = HistogramSeries(INFERENCE_DURATION, by_operation)
-        self._first_token = HistogramSeries(INFERENCE_FIRST_TOKEN, MAX_MODELS)
-        self._output_token = HistogramSeries(INFERENCE_OUTPUT_TOKEN, MAX_MODELS)
-        self._prompt = HistogramSeries(INFERENCE_PROMPT_DURATION, MAX_MODELS)
-        self._slot_wait = HistogramSeries(INFERENCE_SLOT_WAIT_DURATION, MAX_MODELS)
-        self._load = HistogramSeries(INFERENCE_LOAD_DURATION, MAX_MODELS)
-        self._cold_starts = CounterSeries(INFERENCE_COLD_STARTS, MAX_MODELS)
-        self._input = HistogramSeries(INFERENCE_INPUT_TOKENS, MAX_MODELS)
-        self._output = HistogramSeries(INFERENCE_OUTPUT_TOKENS, MAX_MODELS)
-        self._tokens = CounterSeries(TOKENS, 2 * MAX_MODELS)
-        self._cached = CounterSeries(INPUT_TOKENS_CACHED, MAX_MODELS)
-        self._missing = CounterSeries(USAGE_MISSING, len(get_args(MissingUsage)))
-        self._overhead = HistogramSeries(GATEWAY_OVERHEAD, MAX_MODELS)
+        self._requests = CounterSeries(INFERENCE_REQUESTS, by_operation * len(OUTCOMES), overflow)
+        self._durations = HistogramSeries(INFERENCE_DURATION, by_operation, overflow)
+        self._first_token = HistogramSeries(INFERENCE_FIRST_TOKEN, MAX_MODELS, overflow)
+        self._output_token = HistogramSeries(INFERENCE_OUTPUT_TOKEN, MAX_MODELS, overflow)
+        self._prompt = HistogramSeries(INFERENCE_PROMPT_DURATION, MAX_MODELS, overflow)
+        self._slot_wait = HistogramSeries(INFERENCE_SLOT_WAIT_DURATION, MAX_MODELS, overflow)
+        self._load = HistogramSeries(INFERENCE_LOAD_DURATION, MAX_MODELS, overflow)
+        self._cold_starts = CounterSeries(INFERENCE_COLD_STARTS, MAX_MODELS, overflow)
+        self._input = HistogramSeries(INFERENCE_INPUT_TOKENS, MAX_MODELS, overflow)
+        self._output = HistogramSeries(INFERENCE_OUTPUT_TOKENS, MAX_MODELS, overflow)
+        self._tokens = CounterSeries(TOKENS, 2 * MAX_MODELS, overflow)
+        self._cached = CounterSeries(INPUT_TOKENS_CACHED, MAX_MODELS, overflow)
+        self._missing = CounterSeries(USAGE_MISSING, len(get_args(MissingUsage)), overflow)
+        self._overhead = HistogramSeries(GATEWAY_OVERHEAD, MAX_MODELS, overflow)
         for reason in get_args(MissingUsage):
             self._missing.begin(reason)
         families = (
@@ -197,7 +203,7 @@ class InferenceMetrics(ModelFamilies):
         self._begun.add((label, operation))
         for outcome in OUTCOMES:
             self._requests.begin(label, operation, outcome)
-        for kind in TYPES:
+        for kind in TOKEN_TYPES:
             self._tokens.begin(label, kind)
         self._cached.begin(label)
         self._cold_starts.begin(label)

@@ -8,8 +8,15 @@ from __future__ import annotations
 
 import attrs
 
-from ollamamax.metrics.catalogue import NODE_FIRST_TOKEN, NODE_OUTPUT_TOKEN, NODE_RESPONSE_START, NODE_TOKENS
+from ollamamax.metrics.catalogue import (
+    NODE_FIRST_TOKEN,
+    NODE_OUTPUT_TOKEN,
+    NODE_RESPONSE_START,
+    NODE_TOKENS,
+    TOKEN_TYPES,
+)
 from ollamamax.metrics.models import ModelLabels
+from ollamamax.metrics.overflow import Overflow
 from ollamamax.metrics.series import CounterSeries, HistogramSeries, ModelFamilies, SummarySeries
 
 MAX_NODES = 200
@@ -45,13 +52,14 @@ class AttemptMetrics(ModelFamilies):
 
     Args:
         labels: which models' names are labels.
+        overflow: counts what finds no room.
     """
 
-    def __init__(self, labels: ModelLabels) -> None:
-        self._tokens = CounterSeries(NODE_TOKENS, 2 * MAX_PLACES)
-        self._first_token = SummarySeries(NODE_FIRST_TOKEN, MAX_PLACES)
-        self._output_token = SummarySeries(NODE_OUTPUT_TOKEN, MAX_PLACES)
-        self._response_start = HistogramSeries(NODE_RESPONSE_START, MAX_NODES)
+    def __init__(self, labels: ModelLabels, overflow: Overflow) -> None:
+        self._tokens = CounterSeries(NODE_TOKENS, 2 * MAX_PLACES, overflow)
+        self._first_token = SummarySeries(NODE_FIRST_TOKEN, MAX_PLACES, overflow)
+        self._output_token = SummarySeries(NODE_OUTPUT_TOKEN, MAX_PLACES, overflow)
+        self._response_start = HistogramSeries(NODE_RESPONSE_START, MAX_NODES, overflow)
         super().__init__(labels, (self._tokens, self._first_token, self._output_token, self._response_start))
 
     def begin(self, node: str, model: str) -> None:
@@ -62,7 +70,7 @@ class AttemptMetrics(ModelFamilies):
             model: the model's normalised name.
         """
         label = self.labels.label(model)
-        for kind in ("input", "output"):
+        for kind in TOKEN_TYPES:
             self._tokens.begin(node, label, kind)
 
     def answered(self, attempt: AnsweredAttempt) -> None:

@@ -13,13 +13,13 @@ from ollamamax.metrics.catalogue import (
     DB_QUERY_DURATION,
     INFERENCE_IN_FLIGHT,
     SCRAPES,
-    SERIES_OVERFLOWED,
     Metric,
 )
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families, values
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
 from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
@@ -42,15 +42,16 @@ class Metrics:
 
     Attributes:
         registry: what a scrape renders.
+        overflow: counts what found no room, for every family that is bounded.
         http: the metrics of the HTTP server.
     """
 
     def __init__(self, version: str, *, max_series: int = MAX_SERIES) -> None:
         self.registry = CollectorRegistry()
-        self.http = HttpMetrics(max_series=max_series)
+        self.overflow = Overflow()
+        self.http = HttpMetrics(self.overflow, max_series=max_series)
         self._collectors: list[SafeCollector] = []
         self._scrapes: dict[str, int] = {}
-        self._overflowed: list[Callable[[], Mapping[str, int]]] = [lambda: self.http.overflowed]
         self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
         self._query_durations = Histogram(
             DB_QUERY_DURATION.name,
@@ -65,8 +66,8 @@ class Metrics:
         self._collectors.append(self._errors)
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
+        self.add("overflow", OVERFLOW_METRICS, self.overflow.snapshot)
         self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
-        self.add("series", [SERIES_OVERFLOWED], self._overflowed_snapshot)
         # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
         self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))
         self.add("gc", process.GC_METRICS, partial(_same, process.garbage()))
@@ -110,7 +111,6 @@ class Metrics:
         """Wires inference requests and their attempts."""
         self.add("inference", (*inference.metrics, INFERENCE_IN_FLIGHT), inference.snapshot)
         self.add("inference_attempts", inference.attempts.metrics, inference.attempts.snapshot)
-        self._overflowed += [lambda: inference.overflowed, lambda: inference.attempts.overflowed]
 
     def watch_reactor(self, ticks: ReactorTicks) -> None:
         """Wires the event loop."""
@@ -148,10 +148,6 @@ class Metrics:
     def _scrapes_snapshot(self) -> Families:
         counts = tuple(self._scrapes.items())
         return lambda: [values(SCRAPES, (((code,), count) for code, count in counts))]
-
-    def _overflowed_snapshot(self) -> Families:
-        counts = [item for read in self._overflowed for item in read().items()]
-        return lambda: [values(SERIES_OVERFLOWED, (((family,), count) for family, count in counts))]
 
 
 def _same(families: Families) -> Families:

@@ -18,6 +18,7 @@ from prometheus_client.core import Exemplar
 
 from ollamamax.metrics.families import Families, Family, histogram, summary, values
 from ollamamax.metrics.models import OTHER, ModelLabels
+from ollamamax.metrics.overflow import Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -38,17 +39,18 @@ class _Series:
 
     Attributes:
         metric: the declaration.
-        overflowed: how much was observed of what is folded.
     """
 
-    def __init__(self, metric: Metric, width: int, most: int) -> None:
+    def __init__(self, metric: Metric, width: int, most: int, overflow: Overflow) -> None:
         self.metric = metric
-        self.overflowed = 0
+        self._overflow = overflow
         self._width = width
         self._most = most
         self._index: dict[Labels, int] = {}
         self._cells = array("d")
         self._folded_at = next((metric.labels.index(name) for name in _FOLDED if name in metric.labels), None)
+        if self._folded_at is not None:
+            overflow.declare(metric)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -71,7 +73,7 @@ class _Series:
         """The series of these labels, or the one that stands for it, and its place."""
         at = self._index.get(labels)
         if at is None and len(self._index) >= self._most and self._folded_at is not None:
-            self.overflowed += 1
+            self._overflow.add(self.metric)
             labels = (*labels[: self._folded_at], OTHER, *labels[self._folded_at + 1 :])
             at = self._index.get(labels)
         if at is None:
@@ -86,10 +88,11 @@ class CounterSeries(_Series):
     Args:
         metric: the declaration.
         most: how many series there are before folding begins.
+        overflow: counts what is folded.
     """
 
-    def __init__(self, metric: Metric, most: int) -> None:
-        super().__init__(metric, 1, most)
+    def __init__(self, metric: Metric, most: int, overflow: Overflow) -> None:
+        super().__init__(metric, 1, most, overflow)
 
     def begin(self, *labels: str) -> None:
         """Makes a series that begins at 0; none where it would be folded."""
@@ -111,10 +114,11 @@ class SummarySeries(_Series):
     Args:
         metric: the declaration.
         most: how many series there are before folding begins.
+        overflow: counts what is folded.
     """
 
-    def __init__(self, metric: Metric, most: int) -> None:
-        super().__init__(metric, 2, most)
+    def __init__(self, metric: Metric, most: int, overflow: Overflow) -> None:
+        super().__init__(metric, 2, most, overflow)
 
     def observe(self, *labels: str, value: float) -> None:
         """Records one value."""
@@ -133,11 +137,12 @@ class HistogramSeries(_Series):
     Args:
         metric: the declaration.
         most: how many series there are before folding begins.
+        overflow: counts what is folded.
     """
 
-    def __init__(self, metric: Metric, most: int) -> None:
+    def __init__(self, metric: Metric, most: int, overflow: Overflow) -> None:
         self._sum = len(metric.buckets) + 1
-        super().__init__(metric, self._sum + 1, most)
+        super().__init__(metric, self._sum + 1, most, overflow)
         self._last: dict[tuple[Labels, int], tuple[Asked, float]] = {}
 
     def observe(self, *labels: str, value: float, asked: Asked | None = None) -> None:
@@ -163,7 +168,6 @@ class Series(Protocol):
     """The series of one family of whatever kind."""
 
     metric: Metric
-    overflowed: int
 
     def forget(self, gone: Callable[[Mapping[str, str]], bool]) -> None:
         """See `_Series.forget`."""
@@ -191,11 +195,6 @@ class ModelFamilies:
     def metrics(self) -> tuple[Metric, ...]:
         """The declarations of all of them."""
         return tuple(series.metric for series in self._families)
-
-    @property
-    def overflowed(self) -> Mapping[str, int]:
-        """How many observations were folded, by family."""
-        return {series.metric.name: series.overflowed for series in self._families}
 
     def forget_models(self) -> None:
         """Drops the series of models whose names are labels no more, which makes room for others."""

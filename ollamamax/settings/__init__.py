@@ -16,6 +16,7 @@ from ollamamax.settings import checks
 from ollamamax.settings.schema import (
     Leaf,
     Limits,
+    Log,
     MetricsSettings,
     ModelSettings,
     NodeSettings,
@@ -43,6 +44,7 @@ __all__ = [
     "Leaf",
     "Limits",
     "LoadedSettings",
+    "Log",
     "MetricsSettings",
     "ModelSettings",
     "NodeSettings",

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ollamamax.settings.schema import Leaf, Limits, MetricsSettings, Probe, Retries, Settings, Timeouts, leaves
+from ollamamax.settings.schema import Leaf, Limits, Log, MetricsSettings, Probe, Retries, Settings, Timeouts, leaves
 from ollamamax.settings.sources import DEFAULT_CONFIG, FILE_ONLY, environment_name
 
 _OPTIONS = {
@@ -32,6 +32,7 @@ _SECTIONS = {
     "limits": Limits,
     "probe": Probe,
     "retries": Retries,
+    "log": Log,
     "metrics": MetricsSettings,
 }
 

@@ -45,6 +45,7 @@ class Account:
             endpoint=carrier.endpoint_of(request),
             client_address=carrier.peers.client_address(peer, forwarded_for),
         )
+        request.account = self
         self._resident = False
         self._begun_at = 0.0
         # Before the attempts that have failed, and since when the gateway has been at work again.

@@ -16,9 +16,11 @@ from ollamamax.metrics.catalogue import (
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS,
     HTTP_REQUESTS_IN_FLIGHT,
+    SERIES_OVERFLOWED,
 )
 from ollamamax.metrics.collectors import SafeCollector
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics, method_label
+from ollamamax.metrics.overflow import OVERFLOW_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +52,7 @@ def registered(metrics: HttpMetrics) -> CollectorRegistry:
     """A registry that shows these metrics."""
     registry = CollectorRegistry()
     registry.register(SafeCollector("http", HTTP_METRICS, metrics.snapshot, print))
+    registry.register(SafeCollector("overflow", OVERFLOW_METRICS, metrics.overflow.snapshot, print))
     return registry
 
 
@@ -121,7 +124,7 @@ def test_every_route_with_every_status_of_its_code_has_room() -> None:
         for method in METHODS:
             for status in STATUSES if method in ("GET", "HEAD") else (405,):
                 metrics.observe(method, f"/route{number}", status, 0.1)
-    assert metrics.overflowed[HTTP_REQUESTS.name] == 0
+    assert value(metrics, SERIES_OVERFLOWED.name, family=HTTP_REQUESTS.name) == 0
 
 
 def test_overflow_is_folded_and_counted() -> None:
@@ -140,8 +143,8 @@ def test_overflow_is_folded_and_counted() -> None:
 
     assert folded == {"200": 2, "400": 2, "499": 1, "500": 4}
     assert value(metrics, HTTP_REQUESTS.name, method="GET", endpoint="/a", status="200") == 2
-    assert metrics.overflowed[HTTP_REQUESTS.name] == 9
-    assert metrics.overflowed[HTTP_REQUEST_DURATION.name] == 9
+    assert value(metrics, SERIES_OVERFLOWED.name, family=HTTP_REQUESTS.name) == 9
+    assert value(metrics, SERIES_OVERFLOWED.name, family=HTTP_REQUEST_DURATION.name) == 9
     assert total(metrics) == 12
 
 
@@ -153,7 +156,7 @@ def test_disconnects_have_a_cap_too() -> None:
     metrics.client_disconnected("/a", "mid_stream")
     assert value(metrics, HTTP_CLIENT_DISCONNECTS.name, endpoint="/a", phase="mid_stream") == 2
     assert value(metrics, HTTP_CLIENT_DISCONNECTS.name, endpoint="other", phase="mid_stream") == 1
-    assert metrics.overflowed[HTTP_CLIENT_DISCONNECTS.name] == 1
+    assert value(metrics, SERIES_OVERFLOWED.name, family=HTTP_CLIENT_DISCONNECTS.name) == 1
 
 
 def test_methods_are_text_and_few() -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import tracemalloc
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 import pytest
 
-from ollamamax.metrics.catalogue import INFERENCE_FIRST_TOKEN, INFERENCE_REQUESTS
-from ollamamax.metrics.inference import MAX_MODELS, OUTCOMES, Course, InferenceMetrics, operations_of
+from ollamamax.metrics.catalogue import INFERENCE_FIRST_TOKEN, INFERENCE_REQUESTS, OPERATIONS, OUTCOMES, USAGE_MISSING
+from ollamamax.metrics.inference import LOAD, MAX_MODELS, Course, InferenceMetrics, MissingUsage, operations_of
 from ollamamax.metrics.models import ModelLabels
+from ollamamax.metrics.overflow import Overflow
 from ollamamax.store.ledger_row import LedgerRow
 
 REQUESTS = "ollamamax_inference_requests_total"
@@ -58,8 +59,10 @@ class Counted:
 
     def __init__(self, *models: str, resident: dict[str, list[str] | None] | None = None) -> None:
         self.models = set(models) or {"tiny:latest"}
+        self.overflow = Overflow()
         self.metrics = InferenceMetrics(
             ModelLabels(self.models.__contains__),
+            self.overflow,
             cold_start_seconds=0.1,
             resident=(resident or {}).items,
         )
@@ -204,6 +207,12 @@ def test_counters_begin_at_zero_when_a_model_is_resident_or_asked_for() -> None:
     assert not any(key[0].startswith((DURATION, FIRST)) for key in samples)
 
 
+def test_the_words_are_the_catalogues() -> None:
+    """The closed values that are written here are those that are declared."""
+    assert USAGE_MISSING.closed["reason"] == get_args(MissingUsage)
+    assert {LOAD, *operations_of(None), *operations_of(["embedding"])} <= set(OPERATIONS)
+
+
 @pytest.mark.parametrize(
     ("capabilities", "operations"),
     [
@@ -264,8 +273,9 @@ def test_more_models_than_there_is_room_for_are_folded() -> None:
     samples = counted.samples()
     assert sum(value for key, value in samples.items() if key[0] == REQUESTS) == 2 * len(models)
     assert samples[REQUESTS, "other", "chat", "success"] == 5
-    assert counted.metrics.overflowed[INFERENCE_REQUESTS.name] == 10
-    assert counted.metrics.overflowed[INFERENCE_FIRST_TOKEN.name] == 10
+    (family,) = counted.overflow.snapshot()()
+    folded = {sample.labels["family"]: sample.value for sample in family.samples}
+    assert (folded[INFERENCE_REQUESTS.name], folded[INFERENCE_FIRST_TOKEN.name]) == (10, 10)
 
 
 def test_models_that_are_gone_make_room() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ollamamax.metrics.inference_attempts import AnsweredAttempt, AttemptMetrics
 from ollamamax.metrics.models import ModelLabels
+from ollamamax.metrics.overflow import Overflow
 
 TOKENS = "ollamamax_node_tokens_total"
 FIRST = "ollamamax_node_time_to_first_token_seconds"
@@ -23,7 +24,7 @@ def shown(metrics: AttemptMetrics) -> dict[tuple[str, ...], float]:
 
 def test_what_is_known_of_an_attempt_is_its_nodes() -> None:
     """Tokens, first token and pace by node and model, the start of the answer by node."""
-    metrics = AttemptMetrics(ModelLabels({"tiny:latest"}.__contains__))
+    metrics = AttemptMetrics(ModelLabels({"tiny:latest"}.__contains__), Overflow())
     metrics.begin("a", "tiny:latest")
     metrics.begin("b", "tiny:latest")
     assert set(shown(metrics).values()) == {0}
@@ -54,6 +55,6 @@ def test_what_is_known_of_an_attempt_is_its_nodes() -> None:
 
 def test_what_is_not_known_is_not_counted() -> None:
     """An attempt of which nothing was told leaves nothing."""
-    metrics = AttemptMetrics(ModelLabels(lambda _: True))
+    metrics = AttemptMetrics(ModelLabels(lambda _: True), Overflow())
     metrics.answered(AnsweredAttempt(node="a", model="x"))
     assert shown(metrics) == {}

@@ -168,23 +168,23 @@ def test_a_body_above_the_limit_has_its_row(open_house: OpenHouse) -> None:
     assert len(house.store.ledger.ended) == 1
 
 
-def report(usage: Usage, **times: float) -> RelayReport:
-    """A good answer."""
-    return RelayReport("success", 200, None, started_at=0.0, finished_at=9.0, usage=usage, **times)
+def report(usage: Usage, first: float | None = None, last: float | None = None) -> RelayReport:
+    """A good answer, whose first and last content came at these times."""
+    return RelayReport("success", 200, None, 0.0, 9.0, usage, first_token_at=first, last_content_at=last)
 
 
 @pytest.mark.parametrize(
     ("told", "seconds"),
     [
         (report(Usage(output_tokens=4, output_seconds=2.0)), 0.5),
-        (report(Usage(output_tokens=4, output_seconds=2.0), first_token_at=1.0, last_content_at=9.0), 0.5),
-        (report(Usage(output_tokens=4), first_token_at=1.0, last_content_at=7.0), 2.0),
-        (report(Usage(output_tokens=4), first_token_at=1.0, last_content_at=1.0), 0.0),
+        (report(Usage(output_tokens=4, output_seconds=2.0), 1.0, 9.0), 0.5),
+        (report(Usage(output_tokens=4), 1.0, 7.0), 2.0),
+        (report(Usage(output_tokens=4), 1.0, 1.0), 0.0),
         (report(Usage(output_tokens=4)), None),
-        (report(Usage(output_tokens=4), first_token_at=1.0), None),
-        (report(Usage(), first_token_at=1.0, last_content_at=7.0), None),
+        (report(Usage(output_tokens=4), 1.0), None),
+        (report(Usage(), 1.0, 7.0), None),
         (report(Usage(output_tokens=1, output_seconds=2.0)), None),
-        (report(Usage(output_tokens=1), first_token_at=1.0, last_content_at=7.0), None),
+        (report(Usage(output_tokens=1), 1.0, 7.0), None),
         (report(Usage(output_tokens=0, output_seconds=0.0)), None),
     ],
 )
