@@ -27,14 +27,15 @@ from twisted.web.resource import Resource
 from ollamamax import __version__
 from ollamamax.assembly import House, Phase, assemble, remember_all
 from ollamamax.errors import ShuttingDown
-from ollamamax.metrics.http import CLIENT_GONE
 from ollamamax.metrics.registry import Metrics
 from ollamamax.settings import LoadedSettings, Settings
 from ollamamax.simulation import Simulation
 from ollamamax.store.failures import StoreError
 from ollamamax.store.store import Store
+from ollamamax.web.access import AccessLog
 from ollamamax.web.admission import body_policy
-from ollamamax.web.site import GatewayRequest, GatewaySite
+from ollamamax.web.peers import PeerPolicy
+from ollamamax.web.site import GatewaySite
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
@@ -91,7 +92,9 @@ class Gateway(Service):
             reactor=reactor,
             limits=self._settings.limits,
             body_policy=body_policy(self._settings.limits),
-            access_log=self._log_access,
+            access_log=AccessLog(PeerPolicy.of(self._settings.trusted_networks, self._settings.client_address), reactor)
+            if self._settings.log.access
+            else None,
         )
         self._port: IListeningPort | None = None
         self._store: Store | None = None
@@ -243,21 +246,6 @@ class Gateway(Service):
                 f'listen: "{listen}" cannot be used: {_reason(port)}; choose a free port or another address'
             )
         return port
-
-    def _log_access(self, request: GatewayRequest) -> None:
-        # Twisted asks for this a moment before the response counts as finished, so that only its end tells how it was.
-        request.notifyFinish().addBoth(self._log_end, request)
-
-    def _log_end(self, result: object, request: GatewayRequest) -> None:
-        gone = isinstance(result, Failure) and not request.broken_off
-        self._log.info(
-            "{method} {path} {status} {seconds:.3f}s {request_id}",
-            method=request.method.decode("latin-1"),
-            path=request.path.decode("latin-1"),
-            status=CLIENT_GONE if gone else request.code,
-            seconds=self._reactor.seconds() - request.received_at,
-            request_id=request.request_id,
-        )
 
 
 def _timed_out(result: object, _seconds: float) -> object:

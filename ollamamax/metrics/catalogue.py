@@ -6,6 +6,8 @@ Twisted nor prometheus-client. Names are stable once released.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import attrs
@@ -22,6 +24,22 @@ TICK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.
 """Upper bounds in seconds for the event loop: from the grain of its timers to a block that every client notices."""
 
 
+OUTCOMES = (
+    "success",
+    "length",
+    "client_error",
+    "client_disconnected",
+    "unavailable",
+    "timeout",
+    "node_error",
+    "stream_error",
+    "incomplete",
+)
+"""How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
+
+_NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
 @attrs.frozen
 class Metric:
     """One metric family.
@@ -32,6 +50,7 @@ class Metric:
         labels: the names of its labels, in the order in which values are given; `le` is implied.
         help: the text of its HELP line.
         buckets: upper bounds of a histogram, ascending, without +Inf.
+        closed: all values of each label whose values are a closed set; of the others they are names, or numbers.
     """
 
     name: str
@@ -39,6 +58,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
+    closed: Mapping[str, tuple[str, ...]] = _NONE
 
 
 _HTTP_LABELS = ("method", "endpoint", "status")
@@ -55,6 +75,7 @@ HTTP_CLIENT_DISCONNECTS = Metric(
     "counter",
     ("endpoint", "phase"),
     "Requests whose client went away before the response was complete",
+    closed={"phase": ("before_response", "mid_stream")},
 )
 
 DB_MAX_OPEN = Metric("db_connections_max_open", "gauge", (), "Connections that the database pool may have open")
@@ -65,9 +86,19 @@ DB_WAITS = Metric("db_connections_wait_total", "counter", (), "Checkouts that ha
 DB_WAIT_DURATION = Metric(
     "db_connections_wait_duration_seconds_total", "counter", (), "Seconds spent waiting for a database connection"
 )
-DB_CLOSED = Metric("db_connections_closed_total", "counter", ("reason",), "Database connections closed, by reason")
+DB_CLOSED = Metric(
+    "db_connections_closed_total",
+    "counter",
+    ("reason",),
+    "Database connections closed, by reason",
+    closed={"reason": ("error", "shutdown")},
+)
 DB_QUERIES = Metric(
-    "db_queries_total", "counter", ("operation", "table", "status"), "Database queries by operation, table and result"
+    "db_queries_total",
+    "counter",
+    ("operation", "table", "status"),
+    "Database queries by operation, table and result",
+    closed={"status": ("ok", "error")},
 )
 DB_QUERY_DURATION = Metric(
     "db_query_duration_seconds",
@@ -141,12 +172,14 @@ NODE_REQUESTS = Metric(
     "counter",
     ("node", "outcome"),
     "Attempts of inference requests at the node, by how each ended",
+    closed={"outcome": OUTCOMES},
 )
 RETRIES = Metric(
     "ollamamax_retries_total",
     "counter",
     ("reason",),
     "Inference requests tried on a further node, by why; over_budget are those that were not, for want of budget",
+    closed={"reason": ("connect_failed", "connect_timeout", "busy", "unanswered", "over_budget")},
 )
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
@@ -175,7 +208,11 @@ REACTOR_LAST_TICK = Metric(
     "ollamamax_reactor_last_tick_timestamp_seconds", "gauge", (), "Unix time at which the event loop last came to it"
 )
 THREADPOOL_THREADS = Metric(
-    "ollamamax_threadpool_threads", "gauge", ("pool", "state"), "Threads of a pool, by what they do"
+    "ollamamax_threadpool_threads",
+    "gauge",
+    ("pool", "state"),
+    "Threads of a pool, by what they do",
+    closed={"state": ("idle", "busy")},
 )
 THREADPOOL_QUEUED = Metric(
     "ollamamax_threadpool_queued", "gauge", ("pool",), "Pieces of work that wait for a thread of the pool"

@@ -16,6 +16,7 @@ from ollamamax.settings import checks
 from ollamamax.settings.schema import (
     Leaf,
     Limits,
+    Log,
     ModelSettings,
     NodeSettings,
     Probe,
@@ -42,6 +43,7 @@ __all__ = [
     "Leaf",
     "Limits",
     "LoadedSettings",
+    "Log",
     "ModelSettings",
     "NodeSettings",
     "Probe",

@@ -121,6 +121,26 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3
 
 
+class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is told in the log, and in which form."""
+
+    format: Annotated[
+        Literal["text", "json"],
+        Meta(description="Lines for people, or one JSON object a line.", examples=["json"]),
+    ] = "text"
+    level: Annotated[
+        Literal["debug", "info", "warn", "error"],
+        Meta(
+            description="What is told besides requests: nothing that is less serious than this. A failure with its "
+            "traceback is always told.",
+            examples=["warn"],
+        ),
+    ] = "info"
+    access: Annotated[
+        bool, Meta(description="Whether there is a line for each request, whatever `log.level` is.", examples=[False])
+    ] = True
+
+
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Timeouts of one model, where they differ from `timeouts`."""
 
@@ -245,6 +265,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
     probe: Probe = Probe()
     retries: Retries = Retries()
+    log: Log = Log()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(

@@ -37,6 +37,7 @@ class Account:
             endpoint=carrier.endpoint_of(request),
             client_address=carrier.peers.client_address(peer, forwarded_for),
         )
+        request.account = self
 
     def note(self, **known: object) -> None:
         """Takes columns that have become known."""

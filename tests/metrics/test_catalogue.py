@@ -7,7 +7,8 @@ import re
 import pytest
 from prometheus_client import Histogram
 
-from ollamamax.metrics.catalogue import CATALOGUE, DEFAULT_BUCKETS, HTTP_REQUEST_DURATION, Metric
+from ollamamax.fleet.retries import REASONS
+from ollamamax.metrics.catalogue import CATALOGUE, DEFAULT_BUCKETS, HTTP_REQUEST_DURATION, RETRIES, Metric
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
@@ -32,3 +33,17 @@ def test_default_buckets_are_those_of_the_stock_client() -> None:
     """The duration of HTTP requests is measured with prometheus-client's default buckets."""
     assert (*DEFAULT_BUCKETS, float("inf")) == Histogram.DEFAULT_BUCKETS
     assert HTTP_REQUEST_DURATION.buckets == DEFAULT_BUCKETS
+
+
+@pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
+def test_closed_labels_are_labels(metric: Metric) -> None:
+    """A closed set belongs to a label that the metric has, and says each value once."""
+    assert metric.closed.keys() <= set(metric.labels)
+    for values in metric.closed.values():
+        assert values
+        assert len(set(values)) == len(values)
+
+
+def test_retries_have_the_reasons_of_the_router() -> None:
+    """What the router counts is what the catalogue says."""
+    assert RETRIES.closed["reason"] == REASONS
