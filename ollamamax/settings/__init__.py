@@ -15,6 +15,7 @@ import msgspec
 from ollamamax.settings import checks
 from ollamamax.settings.schema import (
     Leaf,
+    LedgerSettings,
     Limits,
     ModelSettings,
     NodeSettings,
@@ -40,6 +41,7 @@ from ollamamax.settings.values import refused, shown, value_of
 __all__ = [
     "LEAVES",
     "Leaf",
+    "LedgerSettings",
     "Limits",
     "LoadedSettings",
     "ModelSettings",

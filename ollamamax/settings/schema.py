@@ -117,6 +117,31 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     ] = 3
 
 
+class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long the accounts of requests stay.
+
+    What is older, or beyond the space, is kept as sums for each day, model, node, owner and end user, for ever.
+    """
+
+    retention_days: Annotated[
+        Count | None,
+        Meta(
+            description='For how many whole days, in UTC, an account stays; "unlimited" for ever.',
+            examples=[30],
+            extra={"none": "unlimited"},
+        ),
+    ] = 90
+    retention_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description="Most disk space for accounts: beyond it the oldest ones go before their time. On SQLite it is "
+            'that of the whole file; "unlimited" for any.',
+            examples=["20 GiB"],
+            extra={"none": "unlimited"},
+        ),
+    ] = 5 * 1024**3
+
+
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Timeouts of one model, where they differ from `timeouts`."""
 
@@ -239,6 +264,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
     probe: Probe = Probe()
     retries: Retries = Retries()
+    ledger: LedgerSettings = LedgerSettings()
     models: Annotated[
         Mapping[str, ModelSettings],
         Meta(

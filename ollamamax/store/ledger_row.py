@@ -59,6 +59,7 @@ class LedgerRow:
         output_seconds: generating.
         first_token_seconds: from the request's last byte to the first content for the client.
         duration_seconds: all of it, as the gateway saw it.
+        node_seconds: for how long the node that served it last had it; None where no node got it.
         instance: the process that took the request; None until the ledger writes the row.
     """
 
@@ -89,6 +90,7 @@ class LedgerRow:
     output_seconds: float | None = attrs.field(default=None, converter=_number)
     first_token_seconds: float | None = attrs.field(default=None, converter=_number)
     duration_seconds: float | None = attrs.field(default=None, converter=_number)
+    node_seconds: float | None = attrs.field(default=None, converter=_number)
     instance: str | None = attrs.field(default=None, converter=_optional_text)
 
     @property

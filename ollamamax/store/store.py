@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 
 from ollamamax import __version__
+from ollamamax.settings import LedgerSettings
 from ollamamax.store.instance_statements import Beat, Instance, begin, database_clock
 from ollamamax.store.instances import Presence
 from ollamamax.store.inventory import Inventory
 from ollamamax.store.ledger import Ledger
 from ollamamax.store.place import Place, place_of
 from ollamamax.store.pool import ConnectionPool
+from ollamamax.store.retention import Pruning, Retention
 from ollamamax.store.revisions import bring_to_head, require_head
 from ollamamax.store.statistics import PoolStatistics, QueryObserver
 from ollamamax.store.text import storable_text
@@ -49,6 +52,7 @@ class Store:
         *,
         place: Place,
         presence: Presence,
+        pruning: Pruning,
         writer: ConnectionPool,
         reader: ConnectionPool,
         statistics: PoolStatistics,
@@ -61,6 +65,7 @@ class Store:
         self.inventory = Inventory(writer, reader)
         self._place = place
         self._presence = presence
+        self._pruning = pruning
         self._writer = writer
         self._reader = reader
         self._is_closed = False
@@ -74,6 +79,7 @@ class Store:
         state_directory: Path,
         reactor: IReactorFromThreads,
         pool_size: int,
+        ledger: LedgerSettings | None = None,
         observer: QueryObserver | None = None,
     ) -> Store:
         """Opens the database that a URL names, as `at` does.
@@ -83,16 +89,24 @@ class Store:
             state_directory: made where it is needed and not there, for this user alone.
             reactor: as for `at`, and so are the others.
             pool_size: connections.
+            ledger: how long rows stay; by default, as in the settings.
             observer: hears of queries.
 
         Raises:
             StoreError: it cannot be opened; the text is one line for the operator.
         """
-        return cls.at(place_of(url, state_directory), reactor=reactor, pool_size=pool_size, observer=observer)
+        place = place_of(url, state_directory)
+        return cls.at(place, reactor=reactor, pool_size=pool_size, ledger=ledger, observer=observer)
 
     @classmethod
     def at(
-        cls, place: Place, *, reactor: IReactorFromThreads, pool_size: int, observer: QueryObserver | None = None
+        cls,
+        place: Place,
+        *,
+        reactor: IReactorFromThreads,
+        pool_size: int,
+        ledger: LedgerSettings | None = None,
+        observer: QueryObserver | None = None,
     ) -> Store:
         """Opens a database; one that belongs to this process alone is brought to the present schema.
 
@@ -103,6 +117,7 @@ class Store:
             place: where it is.
             reactor: where results arrive; also the clock (IReactorTime).
             pool_size: connections to the database, at least 2: one of them writes and the others read.
+            ledger: how long rows stay; by default, as in the settings.
             observer: hears of every query, mostly on the store's threads.
 
         Raises:
@@ -140,8 +155,19 @@ class Store:
             place.release()
             raise
         presence = Presence(instance, first, writer, clock)
+        kept = ledger or LedgerSettings()
+        pruning = Pruning(Retention(kept.retention_days, kept.retention_bytes), writer, clock, time.time)
         presence.start()
-        return cls(place=place, presence=presence, writer=writer, reader=reader, statistics=statistics, clock=clock)
+        pruning.start()
+        return cls(
+            place=place,
+            presence=presence,
+            pruning=pruning,
+            writer=writer,
+            reader=reader,
+            statistics=statistics,
+            clock=clock,
+        )
 
     @property
     def thread_pools(self) -> Mapping[str, ThreadPool]:
@@ -164,6 +190,7 @@ class Store:
         return done
 
     async def _close(self) -> None:
+        self._pruning.stop()
         await self.ledger.close()
         await self._presence.stop()
         await self._reader.close()

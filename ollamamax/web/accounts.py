@@ -37,6 +37,7 @@ class Account:
             endpoint=carrier.endpoint_of(request),
             client_address=carrier.peers.client_address(peer, forwarded_for),
         )
+        self._begun_at = 0.0
 
     def note(self, **known: object) -> None:
         """Takes columns that have become known."""
@@ -44,6 +45,7 @@ class Account:
 
     def begin(self, node: str) -> None:
         """The request goes to a node, its first one or a further one."""
+        self._begun_at = self._carrier.clock()
         self.note(node=node, attempts=self.row.attempts + 1)
         if self.row.attempts == 1:
             self._carrier.ledger.started(self.row)
@@ -76,8 +78,13 @@ class Account:
         self._close(outcome="client_disconnected")
 
     def _close(self, **columns: object) -> None:
-        duration = self._carrier.clock() - self._request.received_at
-        self.note(finished_at=self._carrier.now(), duration_seconds=duration, **columns)
+        ended_at = self._carrier.clock()
+        self.note(
+            finished_at=self._carrier.now(),
+            duration_seconds=ended_at - self._request.received_at,
+            node_seconds=ended_at - self._begun_at if self.row.attempts else None,
+            **columns,
+        )
         self._carrier.ledger.finished(self.row)
 
 
