@@ -163,6 +163,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             health=health,
             stats=stats,
             configuration=loaded.public(),
+            now=time.time,
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
         statistics=statistics_resource(store.statistics.as_json, time.time),

@@ -12,6 +12,12 @@ import attrs
 
 from ollamamax.store.text import storable_text
 
+GOOD = ("success", "length")
+CALLERS = ("client_error", "client_disconnected")
+ERRORS = ("unavailable", "timeout", "node_error", "stream_error", "incomplete", "interrupted")
+OUTCOMES = (*GOOD, *CALLERS, *ERRORS)
+"""How a request may end: as it should, by its caller's doing, or by ours."""
+
 _INTEGER_LIMIT = 2**63
 
 

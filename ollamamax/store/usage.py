@@ -134,6 +134,15 @@ class Sums:
         self.cached_tokens += int(numbers["cached_tokens"])
         self.node_seconds += float(numbers["node_seconds"])
 
+    def include(self, other: Sums) -> None:
+        """Adds what others used."""
+        for outcome, count in other.outcomes.items():
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + count
+        self.input_tokens += other.input_tokens
+        self.output_tokens += other.output_tokens
+        self.cached_tokens += other.cached_tokens
+        self.node_seconds += other.node_seconds
+
 
 @attrs.frozen(kw_only=True)
 class Usage:

@@ -50,7 +50,7 @@ def page(request: Request) -> tuple[int, int]:
     return _integer(request, b"limit", DEFAULT_LIMIT, 1, MAX_LIMIT), _integer(request, b"offset", 0, 0, 2**53)
 
 
-def listing(name: str, items: Sequence[_T], limit: int, offset: int, total: int | None) -> Mapping[str, object]:
+def listing(name: str, items: Sequence[_T], limit: int, offset: int, total: int) -> Mapping[str, object]:
     """One page of a list, as every list of `/api/v1` answers."""
     return {name: items, "pagination": {"limit": limit, "offset": offset, "count": len(items), "total": total}}
 
