@@ -146,5 +146,5 @@ def test_nothing_else_is_raised(text: str, raw: bytes) -> None:
             lambda parameters=parameters: parameters.choice("a", ("x",)),
         ):
             with suppress(RequestRejected):
-                read()  # type: ignore[misc]
+                read()
     prefers_csv(text)
