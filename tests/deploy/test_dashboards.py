@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import attrs
 import promql_parser as promql
 import pytest
 import yaml
-from dashboards import FOLDER, PAGES
+from dashboards import FOLDER as MADE
+from dashboards import PAGES
 from dashboards.page import VARIABLES
 from dashboards.queries import CALLERS, GOOD, OURS
+from deploy.dashboard_files import DASHBOARDS, FOLDER, QUERIES, panels
 from deploy.expressions import (
     SCRAPED,
     TARGET_LABELS,
@@ -30,11 +30,6 @@ from ollamamax.metrics.catalogue import CATALOGUE, OUTCOMES
 
 KNOWN = {**sample_labels(CATALOGUE), **SCRAPED}
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
-LOADED = {path.name: json.loads(path.read_text("utf-8")) for path in sorted(FOLDER.glob("*.json"))}
-
-# What Grafana puts in the place of its variables, or something of the same kind.
-REPLACED = {"$__rate_interval": "1m", "$__range": "1h", "$job": "ollamamax", "$instance": ".*", "$node": ".*"}
-REPLACED |= {"$model": ".*"}
 
 UNITS = {"reqps", "percentunit", "s", "bytes", "short", "cps", "ops", "none", "suffix: tok/s", "suffix: tokens"}
 OBSERVED = "ollamamax_node_"
@@ -43,51 +38,7 @@ OWN_GAUGES = {"ollamamax_node_in_flight"}
 """What a gauge of nodes tells of the gateway's own work."""
 
 
-@attrs.frozen
-class Asked:
-    """One query of a panel.
-
-    Attributes:
-        dashboard: its uid.
-        panel: its title.
-        expression: PromQL, with Grafana's variables.
-        legend: what its series are called.
-    """
-
-    dashboard: str
-    panel: str
-    expression: str
-    legend: str
-
-    @property
-    def promql(self) -> str:
-        """The expression as Prometheus gets it."""
-        text = self.expression
-        for name, value in REPLACED.items():
-            text = text.replace(name, value)
-        return text
-
-    def __str__(self) -> str:
-        return f"{self.dashboard.removeprefix('ollamamax-')}: {self.panel}: {self.legend}"
-
-
-def panels(dashboard: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a dashboard shows, without its headings."""
-    return (panel for panel in dashboard["panels"] if panel["type"] != "row")
-
-
-def asked() -> list[Asked]:
-    """Every query of every dashboard."""
-    return [
-        Asked(dashboard["uid"], panel["title"], target["expr"], target["legendFormat"])
-        for dashboard in LOADED.values()
-        for panel in panels(dashboard)
-        for target in panel.get("targets", ())
-    ]
-
-
-QUERIES = asked()
-each_dashboard = pytest.mark.parametrize("name", LOADED)
+each_dashboard = pytest.mark.parametrize("name", DASHBOARDS)
 
 
 # --- the files --------------------------------------------------------------------------------------------------------
@@ -96,8 +47,8 @@ each_dashboard = pytest.mark.parametrize("name", LOADED)
 def test_the_files_are_those_that_the_code_makes() -> None:
     """Each file is what `make dashboards` would write now, and there is no other."""
     made = {f"{page.uid}.json": page.json() for page in PAGES}
-    assert sorted(LOADED) == sorted(made)
-    stale = [name for name, text in made.items() if (FOLDER / name).read_text("utf-8") != text]
+    assert sorted(DASHBOARDS) == sorted(made)
+    stale = [name for name, text in made.items() if (MADE / name).read_text("utf-8") != text]
     assert stale == []
 
 
@@ -115,7 +66,7 @@ def test_the_addresses_of_dashboards_stay() -> None:
 @each_dashboard
 def test_grafana_can_import_it(name: str) -> None:
     """It has the schema that it was written for, ids of its own, none of an installation, and places on the grid."""
-    dashboard = LOADED[name]
+    dashboard = DASHBOARDS[name]
     assert dashboard["schemaVersion"] == 42
     assert dashboard.get("id") is None
     assert dashboard["title"]
@@ -146,7 +97,7 @@ def test_nothing_is_tied_to_one_data_source(name: str) -> None:
             for value in part:
                 yield from named(value)
 
-    dashboard = LOADED[name]
+    dashboard = DASHBOARDS[name]
     assert dashboard["templating"]["list"][0]["type"] == "datasource"
     assert dashboard["templating"]["list"][0]["name"] == "datasource"
     found = list(named(dashboard))
@@ -158,7 +109,7 @@ def test_nothing_is_tied_to_one_data_source(name: str) -> None:
 def test_every_panel_says_what_it_shows(name: str) -> None:
     """Each panel has its own title and a description; each that asks has a unit, and legends that tell series apart."""
     seen: set[str] = set()
-    for panel in panels(LOADED[name]):
+    for panel in panels(DASHBOARDS[name]):
         title = panel["title"]
         assert title not in seen, title
         seen.add(title)
@@ -177,7 +128,7 @@ def test_every_panel_says_what_it_shows(name: str) -> None:
 @each_dashboard
 def test_variables_are_declared_and_used(name: str) -> None:
     """What a query or a variable refers to can be chosen, and what can be chosen changes something."""
-    dashboard = LOADED[name]
+    dashboard = DASHBOARDS[name]
     variables = {variable["name"]: variable for variable in dashboard["templating"]["list"]}
     text = json.dumps([panel.get("targets", []) for panel in panels(dashboard)])
     used = set(re.findall(r"\$(\w+)", text)) - {"__rate_interval", "__range"}
@@ -199,7 +150,7 @@ def test_the_values_of_variables_exist(name: str) -> None:
 
 def test_the_provisioning_is_what_grafana_reads() -> None:
     """The examples are YAML of the version that Grafana reads: one Prometheus, one folder with all dashboards."""
-    folder = FOLDER.parent / "provisioning"
+    folder = FOLDER / "provisioning"
     sources = yaml.safe_load((folder / "datasources" / "ollamamax.yaml").read_text("utf-8"))
     providers = yaml.safe_load((folder / "dashboards" / "ollamamax.yaml").read_text("utf-8"))
     assert sources["apiVersion"] == providers["apiVersion"] == 1
@@ -219,8 +170,8 @@ def test_what_is_asked_for_exists() -> None:
     wrong = {}
     for query in QUERIES:
         try:
-            labels = result_labels(query.promql, KNOWN)
-            check_values(query.promql, CATALOGUE)
+            labels = result_labels(query.promql(), KNOWN)
+            check_values(query.promql(), CATALOGUE)
         except (ValueError, UnknownNameError, NeverMatchesError) as error:
             wrong[str(query)] = str(error)
         else:
@@ -234,8 +185,8 @@ def test_what_is_chosen_counts() -> None:
     """Each selector takes the chosen jobs and gateways, and nodes and models where one can choose them."""
     wrong = []
     for query in QUERIES:
-        chosen = {variable["name"] for variable in LOADED[f"{query.dashboard}.json"]["templating"]["list"]}
-        for selector in selectors(query.promql):
+        chosen = {variable["name"] for variable in DASHBOARDS[f"{query.dashboard}.json"]["templating"]["list"]}
+        for selector in selectors(query.promql()):
             matched = {matcher.name for matcher in selector.matchers.matchers}
             labels = KNOWN.get(selector.name or "", TARGET_LABELS)
             if not labels & {"job", "instance", "node", "model"} & chosen <= matched:
@@ -253,9 +204,9 @@ def test_clients_that_left_are_no_errors_and_take_no_time() -> None:
     """Every duration and every ratio of HTTP requests is without the status 499."""
     wrong = []
     for query in QUERIES:
-        for selector in selectors(query.promql):
+        for selector in selectors(query.promql()):
             name = selector.name or ""
-            if name.startswith("http_request_duration") or (name == "http_requests_total" and "/" in query.promql):
+            if name.startswith("http_request_duration") or (name == "http_requests_total" and "/" in query.promql()):
                 texts = {str(matcher) for matcher in selector.matchers.matchers}
                 if not texts & {'status!="499"', 'status=~"5.."'}:
                     wrong.append(f"{query}: {selector}")
@@ -266,7 +217,7 @@ def test_quantiles_are_of_sums_of_buckets() -> None:
     """A quantile is taken of the sum, by `le`, of rates of all gateways' buckets: quantiles cannot be added after."""
     found = 0
     for query in QUERIES:
-        for part, _ in walk(promql.parse(query.promql)):
+        for part, _ in walk(promql.parse(query.promql())):
             if isinstance(part, promql.Call) and part.func.name == "histogram_quantile":
                 found += 1
                 _, summed = part.args
@@ -283,7 +234,7 @@ def test_own_work_is_summed_and_observations_are_not() -> None:
     """Rates of counters are summed over the gateways at once; of gauges of a node the highest counts, by node."""
     observations = {m.name for m in CATALOGUE if m.name.startswith(OBSERVED) and m.kind in ("gauge", "info")}
     for query in QUERIES:
-        for part, parent in walk(promql.parse(query.promql)):
+        for part, parent in walk(promql.parse(query.promql())):
             if isinstance(part, promql.Call) and part.func.name in ("rate", "increase"):
                 assert isinstance(parent, promql.AggregateExpr), query
                 assert str(parent.op) == "sum", query
@@ -318,5 +269,5 @@ def test_every_outcome_has_its_side() -> None:
 
 def test_the_code_is_whole() -> None:
     """Each module of the dashboards' code that has a page is shown."""
-    modules = {path.stem for path in Path(FOLDER.parent, "dashboards").glob("*.py") if "\nPAGE = " in path.read_text()}
+    modules = {path.stem for path in (FOLDER / "dashboards").glob("*.py") if "\nPAGE = " in path.read_text()}
     assert modules == {page.name for page in PAGES}
