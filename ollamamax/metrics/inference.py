@@ -7,7 +7,7 @@ thread, `snapshot` too; what `snapshot` gives may be rendered on any other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Literal, Protocol, get_args
 
@@ -239,6 +239,14 @@ class InferenceMetrics(ModelFamilies):
             self._load.observe(model, value=load)
         if is_long or course.not_resident:
             self._cold_starts.add(model)
+
+    def requests_by_outcome(self) -> Mapping[str, int]:
+        """The requests that are over, by every outcome that there is."""
+        return {**dict.fromkeys(OUTCOMES, 0), **self._requests.by("outcome")}
+
+    def tokens_by_type(self) -> Mapping[str, int]:
+        """Tokens, `input` and `output`."""
+        return {"input": 0, "output": 0, **self._tokens.by("type")}
 
     def forget_models(self) -> None:
         """Drops the series of models whose names are labels no more, to make room for others."""

@@ -102,6 +102,13 @@ class CounterSeries(_Series):
         """Counts."""
         self._cells[self._at(labels)[1]] += amount
 
+    def by(self, label: str) -> Mapping[str, int]:
+        """What was counted, by the values of one label."""
+        place, summed = self.metric.labels.index(label), dict[str, float]()
+        for labels, at in self._index.items():
+            summed[labels[place]] = summed.get(labels[place], 0.0) + self._cells[at]
+        return {value: int(number) for value, number in summed.items()}
+
     def snapshot(self) -> Callable[[], Family]:
         """Copies the numbers; gives what makes a family of them."""
         return partial(_counter, self.metric, tuple(self._index), self._cells[:])

@@ -301,7 +301,8 @@ def promtool(program: Callable[..., str], *arguments: str, text: bytes = b"") ->
 @pytest.mark.parametrize("page", ["README.md", "docs/prometheus.md"])
 def test_the_configuration_that_is_shown_is_one(page: str, program: Callable[..., str], tmp_path: Path) -> None:
     """`promtool check config` accepts what the page tells a user to write."""
-    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (shown,) = (block for block in blocks if "scrape_configs:" in block)
     configuration = tmp_path / "prometheus.yml"
     configuration.write_text(shown, encoding="utf-8")
     status, printed = promtool(program, "check", "config", str(configuration))
