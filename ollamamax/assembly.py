@@ -203,6 +203,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
 
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
+    metrics.watch_size(lambda: store.size)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: counts)

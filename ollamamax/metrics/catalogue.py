@@ -51,9 +51,9 @@ OUTCOMES = (
 """How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
 
 OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
-"""What can be inferred; `load` is a request that does no more than load or unload a model."""
+"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
 
-_TOKEN_TYPES = ("input", "output")
+TOKEN_TYPES = ("input", "output")
 
 _NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -179,7 +179,7 @@ TOKENS = Metric(
     "counter",
     ("model", "type"),
     "Tokens of prompts, cached ones included, and of answers",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 INPUT_TOKENS_CACHED = Metric(
     "ollamamax_input_tokens_cached_total",
@@ -236,8 +236,36 @@ DB_QUERY_DURATION = Metric(
     QUERY_BUCKETS,
 )
 
-LEDGER_PENDING = Metric("ollamamax_ledger_pending", "gauge", (), "Ledger rows that wait to be written")
+LEDGER_PENDING = Metric(
+    "ollamamax_ledger_pending",
+    "gauge",
+    (),
+    "Ledger rows in memory and in the spool that wait to be written to the database",
+)
+LEDGER_SPOOL_BYTES = Metric(
+    "ollamamax_ledger_spool_bytes",
+    "gauge",
+    (),
+    "Bytes of the files that keep ledger rows until PostgreSQL can be written; absent on SQLite",
+)
+LEDGER_FLUSH_DURATION = Metric(
+    "ollamamax_ledger_flush_duration_seconds",
+    "histogram",
+    (),
+    "Time to commit a group of ledger rows, from when it was given to the database's writer",
+    QUERY_BUCKETS,
+)
 LEDGER_DROPPED = Metric("ollamamax_ledger_dropped_total", "counter", (), "Ledger rows that were never written")
+
+STORE_SIZE = Metric(
+    "ollamamax_store_size_bytes", "gauge", (), "Bytes that the database takes on its disk, measured once a minute"
+)
+STORE_FREE = Metric(
+    "ollamamax_store_free_bytes",
+    "gauge",
+    (),
+    "Bytes that the database's file system has left, measured once a minute; absent where that is not known",
+)
 
 NODE_UP = Metric("ollamamax_node_up", "gauge", ("node",), "Whether the node's last probe succeeded (1) or not (0)")
 NODE_INFO = Metric(
@@ -327,7 +355,7 @@ NODE_TOKENS = Metric(
     "counter",
     ("node", "model", "type"),
     "Tokens of prompts that the node read, cached ones included, and of answers that it generated",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 NODE_FIRST_TOKEN = Metric(
     "ollamamax_node_time_to_first_token_seconds",
@@ -457,7 +485,11 @@ CATALOGUE: tuple[Metric, ...] = (
     DB_QUERIES,
     DB_QUERY_DURATION,
     LEDGER_PENDING,
+    LEDGER_SPOOL_BYTES,
+    LEDGER_FLUSH_DURATION,
     LEDGER_DROPPED,
+    STORE_SIZE,
+    STORE_FREE,
     NODE_UP,
     NODE_INFO,
     NODE_LAST_PROBE,
