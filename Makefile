@@ -18,7 +18,7 @@ EDITABLE := --config-settings editable_mode=compat --editable
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test coverage lint types docs package matrix mutate bench-scrape bench-observability format \
-	changelog clean
+	dashboards changelog clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -67,6 +67,9 @@ bench-observability: $(VENV)/.run-installed ## the requests per second that obse
 format: $(VENV)/.dev-installed ## bring the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dashboards: $(VENV)/.dev-installed ## write Grafana's dashboards anew, from deploy/grafana/dashboards to deploy/grafana/json
+	cd deploy/grafana && $(CURDIR)/$(BIN)/python -m dashboards
 
 changelog: $(VENV)/.dev-installed ## move the news fragments into CHANGELOG.md
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import ollamamax; print(ollamamax.__version__)')"

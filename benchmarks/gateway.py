@@ -9,6 +9,7 @@ the real ones before the server is assembled.
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 from twisted.internet import reactor
 from twisted.logger import globalLogBeginner
@@ -57,8 +58,12 @@ class Untimed(TimingResource):
 
 def blind() -> None:
     """Puts the parts that see nothing in their places."""
-    setattr(assembly, "TimingResource", Untimed)
-    setattr(inference, "Account", BlindAccount)
+    parts: dict[str, tuple[ModuleType, type]] = {
+        "TimingResource": (assembly, Untimed),
+        "Account": (inference, BlindAccount),
+    }
+    for name, (module, part) in parts.items():
+        setattr(module, name, part)
     for observer, methods in (
         (AccessLog, ("__call__",)),
         (InferenceMetrics, ("begin", "ended")),

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from ollamamax.metrics import process, sources
-from ollamamax.metrics.catalogue import COLLECTOR_ERRORS, DB_QUERY_DURATION, INFERENCE_IN_FLIGHT, Metric
+from ollamamax.metrics import fleet, process, sources
+from ollamamax.metrics.catalogue import (
+    COLLECTOR_ERRORS,
+    DB_QUERY_DURATION,
+    INFERENCE_IN_FLIGHT,
+    Metric,
+)
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
 from ollamamax.metrics.families import Families
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
@@ -29,8 +34,8 @@ class Metrics:
     """The registry of one server and what is wired to it; the process's global registry is never used.
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
-    `scrapes`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
+    `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
+    `watch_fleet`, `watch_work`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -101,9 +106,15 @@ class Metrics:
         """Wires the ledger."""
         self.add("ledger", sources.LEDGER_METRICS, lambda: sources.ledger(read()))
 
-    def watch_fleet(self, read: Callable[[], Iterable[sources.NodeState]]) -> None:
+    def watch_fleet(self, read: Callable[[], Iterable[fleet.NodeState]]) -> None:
         """Wires the nodes; `read` gives those that exist at that moment."""
-        self.add("fleet", sources.FLEET_METRICS, lambda: sources.fleet(read()))
+        self.overflow.declare(*fleet.RESIDENCY_METRICS)
+        self.add("fleet", fleet.FLEET_METRICS, lambda: fleet.fleet(read(), self.overflow))
+
+    def watch_work(self, read: Callable[[], fleet.WorkState]) -> None:
+        """Wires what nodes are had to do: slots and loads."""
+        self.overflow.declare(*fleet.WORK_METRICS)
+        self.add("work", fleet.WORK_METRICS, lambda: fleet.work(read()))
 
     def watch_attempts(self, read: Callable[[], sources.AttemptState]) -> None:
         """Wires what becomes of the attempts of inference requests."""

@@ -39,10 +39,27 @@ def wired(metrics: Metrics) -> Metrics:
         closed={"error": 1},
         queries={("select", "requests", "ok"): 2},
     )
-    node = SimpleNamespace(name="a", simulated=True, up=True, version="0.33.0", probed_at=1.0, in_flight=set())
+    residency = SimpleNamespace(model="m:latest", size_bytes=2, vram_bytes=1, expires_at=9.0)
+    node = SimpleNamespace(
+        name="a",
+        simulated=True,
+        up=True,
+        state="up",
+        version="0.33.0",
+        probed_at=1.0,
+        probes={"ok": 1},
+        in_flight=set(),
+        resident={"m:latest"},
+        residencies=lambda: [residency],
+        memory_bytes=1,
+        disk_bytes=3,
+        models_size_bytes=2,
+    )
+    work = SimpleNamespace(loads={("a", "m:latest", "first"): 1}, slot_seconds=lambda: {("a", "m:latest"): 2.0})
     metrics.watch_database(lambda: pool)
     metrics.watch_ledger(lambda: SimpleNamespace(pending=0, dropped=0))
     metrics.watch_fleet(lambda: [node])
+    metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: SimpleNamespace(attempts={("a", "success"): 1}, retries={"busy": 1}))
     ticks = ReactorTicks(clock := Clock(), time.time)
     ticks.start()
