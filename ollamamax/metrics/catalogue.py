@@ -51,9 +51,9 @@ OUTCOMES = (
 """How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
 
 OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
-"""What can be inferred; `load` is a request that does no more than load or unload a model."""
+"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
 
-_TOKEN_TYPES = ("input", "output")
+TOKEN_TYPES = ("input", "output")
 
 _NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
@@ -179,7 +179,7 @@ TOKENS = Metric(
     "counter",
     ("model", "type"),
     "Tokens of prompts, cached ones included, and of answers",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 INPUT_TOKENS_CACHED = Metric(
     "ollamamax_input_tokens_cached_total",
@@ -327,7 +327,7 @@ NODE_TOKENS = Metric(
     "counter",
     ("node", "model", "type"),
     "Tokens of prompts that the node read, cached ones included, and of answers that it generated",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 NODE_FIRST_TOKEN = Metric(
     "ollamamax_node_time_to_first_token_seconds",

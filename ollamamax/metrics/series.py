@@ -44,12 +44,13 @@ class _Series:
     def __init__(self, metric: Metric, width: int, most: int, overflow: Overflow) -> None:
         self.metric = metric
         self._overflow = overflow
-        overflow.declare(metric)
         self._width = width
         self._most = most
         self._index: dict[Labels, int] = {}
         self._cells = array("d")
         self._folded_at = next((metric.labels.index(name) for name in _FOLDED if name in metric.labels), None)
+        if self._folded_at is not None:
+            overflow.declare(metric)
 
     def __len__(self) -> int:
         """How many there are."""
@@ -101,13 +102,6 @@ class CounterSeries(_Series):
     def add(self, *labels: str, amount: float = 1.0) -> None:
         """Counts."""
         self._cells[self._at(labels)[1]] += amount
-
-    def by(self, label: str) -> Mapping[str, int]:
-        """What was counted, by the values of one label."""
-        place, summed = self.metric.labels.index(label), dict[str, float]()
-        for labels, at in self._index.items():
-            summed[labels[place]] = summed.get(labels[place], 0.0) + self._cells[at]
-        return {value: int(number) for value, number in summed.items()}
 
     def snapshot(self) -> Callable[[], Family]:
         """Copies the numbers; gives what makes a family of them."""
