@@ -73,13 +73,17 @@ class Account:
         Args:
             node: its name.
             resident: whether it has the model in its memory.
+
+        Raises:
+            LedgerFull: it does not go there, because its account could not be kept.
         """
+        row = attrs.evolve(self.row, node=node, attempts=self.row.attempts + 1)
+        if row.attempts == 1:
+            self._carrier.ledger.started(row)
+            self._carrier.metrics.live.add(self)
+        self.row = row
         self._resident = resident
         self._begun_at = self._carrier.clock()
-        self.note(node=node, attempts=self.row.attempts + 1)
-        if self.row.attempts == 1:
-            self._carrier.metrics.live.add(self)
-            self._carrier.ledger.started(self.row)
 
     def failed(self) -> None:
         """An attempt has failed, and another one will be made."""

@@ -5,22 +5,28 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.threadpool import ThreadPool
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.store.size import StoreSize
 from ollamamax.store.statistics import PoolStatistics
 
 
 class MemoryLedger:
-    """Rows in a list each, as they come; `fault` makes reading fail."""
+    """Rows in a list each, as they come; `fault` makes reading fail, `is_full` has requests refused."""
 
     def __init__(self) -> None:
         self.begun: list[LedgerRow] = []
         self.ended: list[LedgerRow] = []
         self.fault: Exception | None = None
         self.pending = self.dropped = 0
+        self.kept_bytes: int | None = None
+        self.is_full = False
 
     def started(self, row: LedgerRow) -> None:
         assert not row.is_final
+        if self.is_full:
+            raise LedgerFull
         self.begun.append(row)
 
     def finished(self, row: LedgerRow) -> None:
@@ -67,6 +73,7 @@ class MemoryStore:
         self.inventory = MemoryInventory()
         self.statistics = PoolStatistics("sqlite", 4)
         self.thread_pools = {"store-writer": ThreadPool(0, 1)}
+        self.size = StoreSize(4096, None)
         self.closed_after: int | None = None
 
     def close(self) -> Deferred[None]:
