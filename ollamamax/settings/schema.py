@@ -28,10 +28,14 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         name: how the node is called in routes, metrics and the log.
         url: where it listens, as in `http://192.168.1.4:11434`.
+        memory_bytes: the memory of its GPUs; None to learn it from what is seen in use.
+        disk_bytes: its room for models; None where that is not known.
     """
 
     name: str
     url: str
+    memory_bytes: Bytes | None = None
+    disk_bytes: Bytes | None = None
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -117,12 +121,30 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What happens to the accounts of requests while the database cannot be written.
+    """The accounts of requests: how long they stay, and what happens to them while the database cannot be written.
 
-    Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also by the next
-    start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
+    What is older than they may be, or beyond their space, is kept as sums for each day, model, node, owner and end
+    user, for ever. Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also
+    by the next start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
     """
 
+    retention_days: Annotated[
+        Count | None,
+        Meta(
+            description='For how many whole days, in UTC, an account stays; "unlimited" for ever.',
+            examples=[30],
+            extra={"none": "unlimited"},
+        ),
+    ] = 90
+    retention_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description="Most disk space for accounts: beyond it the oldest ones go before their time. On SQLite it is "
+            'that of the whole file; "unlimited" for any.',
+            examples=["20 GiB"],
+            extra={"none": "unlimited"},
+        ),
+    ] = 5 * 1024**3
     spool_directory: Annotated[
         str,
         Meta(
@@ -212,7 +234,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[NodeSettings, ...],
         Meta(
             description="The Ollama servers in front of which this one stands, each with a name. As a variable: "
-            "`desk=http://192.168.1.4:11434,rack=http://192.168.1.5:11434`.",
+            "`desk=http://192.168.1.4:11434,rack=http://192.168.1.5:11434`. In the file a node may also have "
+            "`memory_bytes`, the memory of its GPUs, and `disk_bytes`, its room for models, for metrics to tell; "
+            "without the first one they tell what was ever seen in use.",
             extra={
                 "expected": "NAME=URL as in desk=http://192.168.1.4:11434; in the file a table [nodes.NAME] with url"
             },
