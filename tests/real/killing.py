@@ -210,8 +210,8 @@ class Killing:
         """
         self._clients.turn_to(self._gateway)
         self._pause.wait(seconds / 2)
+        seen = self._read()
         if away is not None:
-            seen = self._read()
             away()
         if owes:
             whole = self._clients.whole
