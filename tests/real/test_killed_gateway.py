@@ -103,7 +103,9 @@ class SharedLives(Lives):
 @pytest.fixture(scope="module")
 def node(shared_processes: Processes) -> str:
     """The option that names a node, on which an answer takes up to 0.4 s."""
-    return f"--node=desk={shared_processes.simulator('--load-seconds=0', '--tokens-per-second=100').url}"
+    return (
+        f"--node=desk={shared_processes.simulator('--load-seconds=0', '--tokens-per-second=100', '--parallel=8').url}"
+    )
 
 
 Start = Callable[..., Process]
