@@ -54,8 +54,9 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def run(shared_processes: Processes) -> tuple[list[Row], dict[Series, float]]:
     """The rows of some eighty requests, and what a scrape shows after them."""
-    nodes = [shared_processes.simulator("--load-seconds=0.3", "--tokens-per-second=400") for _ in range(2)]
-    gateway = shared_processes.gateway(*(f"--node=node{number}={node.url}" for number, node in enumerate(nodes)))
+    node = shared_processes.simulator("--load-seconds=0.3", "--tokens-per-second=400", "--parallel=2")
+    # To the gateway these are two nodes.
+    gateway = shared_processes.gateway(*(f"--node=node{number}={node.url}" for number in range(2)))
     asked = [(path, body | {"stream": stream}) for path, body in BODIES for stream in (True, False)]
     faulty = [
         (path, {name: text.replace(PROMPT, f"{fault} {PROMPT}") for name, text in body.items()} | {"stream": True})
@@ -188,9 +189,10 @@ def compare(found: dict[Series, float], metric: Metric, numbers: Iterable[float]
 
 
 def test_cold_starts_and_nothing_in_flight(run: tuple[list[Row], dict[Series, float]]) -> None:
-    """Each node loaded the model once, before the eyes of some request; in the end nobody waits for anything."""
+    """Those whose rows tell of a long load are cold starts, and maybe some of /v1; in the end nobody waits."""
     rows, found = run
     native = sum((row["load_seconds"] or 0) > 0.1 for row in rows if row["operation"] != "load")
-    assert native <= value(found, "ollamamax_inference_cold_starts_total", model="tiny:latest")
+    of_v1 = sum(row["endpoint"].startswith("/v1") for row in rows)
+    assert native <= value(found, "ollamamax_inference_cold_starts_total", model="tiny:latest") <= native + of_v1
     assert of(found, "ollamamax_inference_in_flight") == {}
     assert of(found, "ollamamax_metrics_series_overflowed_total") == {}
