@@ -19,13 +19,15 @@ from ollamamax.fleet.dispatch import SimpleDispatcher
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.probe import Prober
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
+from ollamamax.fleet.work import NodeWork
+from ollamamax.metrics.catalogue import NODE_MODEL_LOADS, NODE_SLOT_BUSY
 from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.metrics.models import REMEMBERED_SECONDS, ModelLabels
 from ollamamax.metrics.registry import Metrics
 from ollamamax.metrics.ticks import ReactorTicks
 from ollamamax.relay.client import NodeClient
 from ollamamax.relay.relay import Relay
-from ollamamax.settings import LoadedSettings
+from ollamamax.settings import LoadedSettings, NodeSettings
 from ollamamax.store.failures import StoreUnavailable
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.store import Store
@@ -42,7 +44,8 @@ from ollamamax.web.origins import OriginPolicy
 from ollamamax.web.peers import PeerPolicy
 from ollamamax.web.root import RootResource
 from ollamamax.web.routes import RouteTable
-from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource
+from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource, timestamp
+from ollamamax.web.summaries import fleet_summary, inference_summary
 from ollamamax.web.timing import TimingResource
 
 if TYPE_CHECKING:
@@ -105,7 +108,14 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     """
     settings = loaded.settings
     started_at = time.time()
-    fleet = Fleet([Node(node.name, NodeAddress.from_url(node.url)) for node in settings.nodes])
+    fleet = Fleet([_node(node) for node in settings.nodes])
+    work = NodeWork(
+        fleet,
+        clock=reactor.seconds,
+        wall_clock=time.time,
+        slot_folded=lambda: metrics.overflow.add(NODE_SLOT_BUSY),
+        load_folded=lambda: metrics.overflow.add(NODE_MODEL_LOADS),
+    )
     prober = Prober(fleet, probe_agent(reactor), reactor, settings.probe)
     client = NodeClient(reactor)
     relay = Relay(client, reactor)
@@ -125,7 +135,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         resident=partial(_resident, fleet),
     )
     carrier = Carrier(
-        dispatcher=SimpleDispatcher(fleet),
+        dispatcher=SimpleDispatcher(fleet, work),
         relay=relay,
         ledger=store.ledger,
         settings=settings,
@@ -179,7 +189,14 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             configuration=loaded.public(),
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
-        statistics=statistics_resource(store.statistics.as_json, time.time),
+        statistics=statistics_resource(
+            store.statistics.as_json,
+            {
+                "fleet": lambda: fleet_summary(fleet.nodes.values()),
+                "inference": lambda: inference_summary(counted, since=timestamp(started_at)),
+            },
+            time.time,
+        ),
     )
     policy = OriginPolicy.of(settings.allowed_hosts, settings.allowed_origins, socket.gethostname())
     root = TimingResource(GuardResource(routed, policy, routes), metrics.http, routes, reactor.seconds)
@@ -187,6 +204,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
     metrics.watch_fleet(fleet.nodes.values)
+    metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: counts)
     metrics.watch_inference(counted)
     metrics.watch_reactor(ticks := ReactorTicks(reactor, time.time))
@@ -244,6 +262,15 @@ def _remember(store: Store, node: Node) -> None:
         for name, entry in node.models.items()
     ]
     store.inventory.record([seen], models)
+
+
+def _node(given: NodeSettings) -> Node:
+    return Node(
+        given.name,
+        NodeAddress.from_url(given.url),
+        memory_setting=given.memory_bytes,
+        disk_bytes=given.disk_bytes,
+    )
 
 
 def _text(value: object) -> str | None:

@@ -51,11 +51,15 @@ OUTCOMES = (
 """How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
 
 OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
-"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
+"""What can be asked of a model; `load` is a request that does no more than load or unload it."""
 
 TOKEN_TYPES = ("input", "output")
 
 _NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+SCRAPE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds for a scrape: up to Prometheus' own default timeout."""
 
 
 @attrs.frozen
@@ -76,7 +80,7 @@ class Metric:
     labels: tuple[str, ...]
     help: str
     buckets: tuple[float, ...] = ()
-    closed: Mapping[str, tuple[str, ...]] = _NONE
+    closed: Mapping[str, tuple[str, ...]] = attrs.field(default=_NONE, hash=False)
 
 
 _HTTP_LABELS = ("method", "endpoint", "status")
@@ -243,6 +247,74 @@ NODE_LAST_PROBE = Metric(
     "ollamamax_node_last_probe_timestamp_seconds", "gauge", ("node",), "Unix time of the node's last finished probe"
 )
 NODE_IN_FLIGHT = Metric("ollamamax_node_in_flight", "gauge", ("node",), "Requests of this gateway that the node holds")
+NODE_STATE = Metric(
+    "ollamamax_node_state",
+    "gauge",
+    ("node", "state"),
+    "1 for the state that the node is in, 0 for all others",
+    closed={"state": ("unprobed", "up", "down")},
+)
+NODE_PROBES = Metric(
+    "ollamamax_node_probes_total",
+    "counter",
+    ("node", "result"),
+    "Probes of the node, by how each ended",
+    closed={
+        "result": (
+            "ok",
+            "unreachable",
+            "timeout",
+            "closed_early",
+            "bad_answer",
+            "bad_status",
+            "too_large",
+            "address_refused",
+        )
+    },
+)
+NODE_MODEL_VRAM = Metric(
+    "ollamamax_node_model_vram_bytes",
+    "gauge",
+    ("node", "model"),
+    "The part of a loaded model that lies in the memory of the node's GPUs, in bytes",
+)
+NODE_MODEL_SIZE = Metric(
+    "ollamamax_node_model_size_bytes", "gauge", ("node", "model"), "What a loaded model takes of all memory, in bytes"
+)
+NODE_MODEL_EXPIRES = Metric(
+    "ollamamax_node_model_expires_timestamp_seconds",
+    "gauge",
+    ("node", "model"),
+    "Unix time at which a loaded model is to leave the node's memory; a time that has passed is of a model in use",
+)
+NODE_MODELS_SIZE = Metric(
+    "ollamamax_node_models_size_bytes",
+    "gauge",
+    ("node",),
+    "What the node's models take on its disk, in bytes; each content once, whatever its names",
+)
+NODE_MEMORY = Metric(
+    "ollamamax_node_memory_bytes",
+    "gauge",
+    ("node",),
+    "The memory of the node's GPUs in bytes: as set, else as much as models were ever seen to take of it together",
+)
+NODE_DISK = Metric(
+    "ollamamax_node_disk_bytes", "gauge", ("node",), "The node's room for models in bytes, where that is set"
+)
+NODE_MODEL_LOADS = Metric(
+    "ollamamax_node_model_loads_total",
+    "counter",
+    ("node", "model", "cause"),
+    "Loads of the model that requests of this gateway waited for, by why each was needed; waits that overlap are one",
+    closed={"cause": ("first", "expired", "evicted", "options", "other")},
+)
+NODE_SLOT_BUSY = Metric(
+    "ollamamax_node_slot_busy_seconds_total",
+    "counter",
+    ("node", "model"),
+    "Seconds for which inference requests of this gateway held the node, those that hold it now included",
+)
 NODE_REQUESTS = Metric(
     "ollamamax_node_requests_total",
     "counter",
@@ -286,6 +358,14 @@ RETRIES = Metric(
 )
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
+SCRAPE_DURATION = Metric(
+    "ollamamax_metrics_scrape_duration_seconds",
+    "histogram",
+    (),
+    "Time from a scrape's arrival until all of its answer was handed over",
+    SCRAPE_BUCKETS,
+)
+SERIES = Metric("ollamamax_metrics_series", "gauge", ("family",), "Series of each family in the last whole scrape")
 SERIES_OVERFLOWED = Metric(
     "ollamamax_metrics_series_overflowed_total",
     "counter",
@@ -382,6 +462,16 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_INFO,
     NODE_LAST_PROBE,
     NODE_IN_FLIGHT,
+    NODE_STATE,
+    NODE_PROBES,
+    NODE_MODEL_VRAM,
+    NODE_MODEL_SIZE,
+    NODE_MODEL_EXPIRES,
+    NODE_MODELS_SIZE,
+    NODE_MEMORY,
+    NODE_DISK,
+    NODE_MODEL_LOADS,
+    NODE_SLOT_BUSY,
     NODE_REQUESTS,
     NODE_TOKENS,
     NODE_FIRST_TOKEN,
@@ -389,6 +479,8 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_RESPONSE_START,
     RETRIES,
     SCRAPES,
+    SCRAPE_DURATION,
+    SERIES,
     SERIES_OVERFLOWED,
     COLLECTOR_ERRORS,
     BUILD_INFO,

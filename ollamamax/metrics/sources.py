@@ -1,4 +1,4 @@
-"""State of other rooms, read at scrape: the database's pool, the ledger, the nodes, the build.
+"""State of other rooms, read at scrape: the database's pool, the ledger, attempts, the build.
 
 Nothing is mirrored into gauges, so nothing can drift. Each function copies what it is given, on the reactor's thread,
 and gives a callable that makes families of the copy. The other rooms are known as Protocols only.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-import attrs
 
 from ollamamax.metrics.catalogue import (
     BUILD_INFO,
@@ -23,17 +21,13 @@ from ollamamax.metrics.catalogue import (
     DB_WAITS,
     LEDGER_DROPPED,
     LEDGER_PENDING,
-    NODE_IN_FLIGHT,
-    NODE_INFO,
-    NODE_LAST_PROBE,
     NODE_REQUESTS,
-    NODE_UP,
     RETRIES,
 )
 from ollamamax.metrics.families import Families, Family, value, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sized
+    from collections.abc import Iterable, Mapping
 
 DATABASE_METRICS = (
     DB_MAX_OPEN,
@@ -46,7 +40,6 @@ DATABASE_METRICS = (
     DB_QUERIES,
 )
 LEDGER_METRICS = (LEDGER_PENDING, LEDGER_DROPPED)
-FLEET_METRICS = (NODE_UP, NODE_INFO, NODE_LAST_PROBE, NODE_IN_FLIGHT)
 ATTEMPT_METRICS = (NODE_REQUESTS, RETRIES)
 BUILD_METRICS = (BUILD_INFO,)
 
@@ -99,34 +92,6 @@ class LedgerState(Protocol):
         """Rows that were given up."""
 
 
-class NodeState(Protocol):
-    """What is known of one node."""
-
-    @property
-    def name(self) -> str:
-        """Its configured name; the label `node`."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether it is a simulator."""
-
-    @property
-    def up(self) -> bool:
-        """Whether its last probe succeeded."""
-
-    @property
-    def version(self) -> str | None:
-        """Its Ollama's version; None before the first answer."""
-
-    @property
-    def probed_at(self) -> float | None:
-        """Unix time of the last probe's end; None before it."""
-
-    @property
-    def in_flight(self) -> Sized:
-        """What this gateway has running there."""
-
-
 class AttemptState(Protocol):
     """What became of the attempts of inference requests since the start."""
 
@@ -139,21 +104,6 @@ class AttemptState(Protocol):
         """Retries by reason."""
 
 
-@attrs.frozen
-class _NodeCopy:
-    name: str
-    up: bool
-    version: str
-    simulated: str
-    probed_at: float | None
-    in_flight: int
-
-    @classmethod
-    def of(cls, node: NodeState) -> _NodeCopy:
-        simulated = "true" if node.simulated else "false"
-        return cls(node.name, node.up, node.version or "", simulated, node.probed_at, len(node.in_flight))
-
-
 def database(state: DatabaseState) -> Families:
     """The families of the database's pool."""
     return partial(_database, state, tuple(state.closed.items()), tuple(state.queries.items()))
@@ -162,11 +112,6 @@ def database(state: DatabaseState) -> Families:
 def ledger(state: LedgerState) -> Families:
     """The families of the ledger."""
     return partial(_ledger, state.pending, state.dropped)
-
-
-def fleet(nodes: Iterable[NodeState]) -> Families:
-    """The families of the nodes."""
-    return partial(_fleet, [_NodeCopy.of(node) for node in nodes])
 
 
 def attempts(state: AttemptState) -> Families:
@@ -197,13 +142,6 @@ def _database(
 def _ledger(pending: int, dropped: int) -> Iterable[Family]:
     yield value(LEDGER_PENDING, pending)
     yield value(LEDGER_DROPPED, dropped)
-
-
-def _fleet(nodes: list[_NodeCopy]) -> Iterable[Family]:
-    yield values(NODE_UP, (((node.name,), float(node.up)) for node in nodes))
-    yield values(NODE_INFO, (((node.name, node.version, node.simulated), 1) for node in nodes))
-    yield values(NODE_LAST_PROBE, (((node.name,), node.probed_at) for node in nodes if node.probed_at is not None))
-    yield values(NODE_IN_FLIGHT, (((node.name,), node.in_flight) for node in nodes))
 
 
 def _attempts(ended: tuple[tuple[tuple[str, str], int], ...], retries: tuple[tuple[str, int], ...]) -> Iterable[Family]:

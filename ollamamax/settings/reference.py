@@ -22,7 +22,8 @@ _OPTIONS = {
     "simulate": "--simulate",
 }
 _UNUSUAL_EXAMPLES = {
-    "nodes": '[nodes.desk]\nurl = "http://192.168.1.4:11434"\n\n[nodes.rack]\nurl = "http://192.168.1.5:11434"',
+    "nodes": '[nodes.desk]\nurl = "http://192.168.1.4:11434"\n\n[nodes.rack]\nurl = "http://192.168.1.5:11434"\n'
+    'memory_bytes = "24 GiB"\ndisk_bytes = "1 TB"',
     "models": '[models."llama3.2:3b"]\nfirst_byte_seconds = 600\nidle_seconds = 300',
 }
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))

@@ -29,10 +29,14 @@ class NodeSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     Attributes:
         name: how the node is called in routes, metrics and the log.
         url: where it listens, as in `http://192.168.1.4:11434`.
+        memory_bytes: the memory of its GPUs; None to learn it from what is seen in use.
+        disk_bytes: its room for models; None where that is not known.
     """
 
     name: str
     url: str
+    memory_bytes: Bytes | None = None
+    disk_bytes: Bytes | None = None
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -185,7 +189,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         tuple[NodeSettings, ...],
         Meta(
             description="The Ollama servers in front of which this one stands, each with a name. As a variable: "
-            "`desk=http://192.168.1.4:11434,rack=http://192.168.1.5:11434`.",
+            "`desk=http://192.168.1.4:11434,rack=http://192.168.1.5:11434`. In the file a node may also have "
+            "`memory_bytes`, the memory of its GPUs, and `disk_bytes`, its room for models, for metrics to tell; "
+            "without the first one they tell what was ever seen in use.",
             extra={
                 "expected": "NAME=URL as in desk=http://192.168.1.4:11434; in the file a table [nodes.NAME] with url"
             },

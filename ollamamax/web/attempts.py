@@ -63,6 +63,7 @@ class Attempts:
                         self._failed(lease.node, error)
                     else:
                         self._answered(lease.node, report)
+                        lease.answered(report)
                         return report
         finally:
             budget.leave(self)

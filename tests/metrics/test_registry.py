@@ -39,10 +39,27 @@ def wired(metrics: Metrics) -> Metrics:
         closed={"error": 1},
         queries={("select", "requests", "ok"): 2},
     )
-    node = SimpleNamespace(name="a", simulated=True, up=True, version="0.33.0", probed_at=1.0, in_flight=set())
+    residency = SimpleNamespace(model="m:latest", size_bytes=2, vram_bytes=1, expires_at=9.0)
+    node = SimpleNamespace(
+        name="a",
+        simulated=True,
+        up=True,
+        state="up",
+        version="0.33.0",
+        probed_at=1.0,
+        probes={"ok": 1},
+        in_flight=set(),
+        resident={"m:latest"},
+        residencies=lambda: [residency],
+        memory_bytes=1,
+        disk_bytes=3,
+        models_size_bytes=2,
+    )
+    work = SimpleNamespace(loads={("a", "m:latest", "first"): 1}, slot_seconds=lambda: {("a", "m:latest"): 2.0})
     metrics.watch_database(lambda: pool)
     metrics.watch_ledger(lambda: SimpleNamespace(pending=0, dropped=0))
     metrics.watch_fleet(lambda: [node])
+    metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: SimpleNamespace(attempts={("a", "success"): 1}, retries={"busy": 1}))
     ticks = ReactorTicks(clock := Clock(), time.time)
     ticks.start()
@@ -53,7 +70,7 @@ def wired(metrics: Metrics) -> Metrics:
     metrics.observe_query("select", "requests", "ok", 0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
     metrics.http.client_disconnected("/api/v1/models/:id", "mid_stream")
-    metrics.scraped(200)
+    metrics.scrapes.answered(200, 0.02)
     return metrics
 
 
@@ -137,7 +154,7 @@ def test_two_servers_do_not_mix() -> None:
     """Each server has its own figures, and the process's global registry none of them."""
     one, other = wired(Metrics("1")), wired(Metrics("2"))
     one.http.observe("GET", "/only-one", 200, 0.1)
-    one.scraped(500)
+    one.scrapes.answered(500, 0.02)
     one.observe_query("select", "only_one", "ok", 0.1)
     assert b"only-one" in one.text()
     assert b"only_one" in one.text()

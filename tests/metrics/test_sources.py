@@ -30,18 +30,6 @@ class Pool:
 
 
 @attrs.define
-class Node:
-    """One node."""
-
-    name: str
-    simulated: bool = False
-    up: bool = True
-    version: str | None = "0.33.0"
-    probed_at: float | None = 1761561000.0
-    in_flight: set[object] = attrs.Factory(set)
-
-
-@attrs.define
 class Rows:
     """A ledger's queue."""
 
@@ -75,23 +63,6 @@ def test_ledger() -> None:
     assert samples(sources.ledger(Rows())) == {
         ("ollamamax_ledger_pending", ()): 3,
         ("ollamamax_ledger_dropped_total", ()): 1,
-    }
-
-
-def test_fleet() -> None:
-    """Each node is shown by its name; what is not known of it yet is not made up."""
-    nodes = [Node("a", in_flight={1, 2}), Node("b", simulated=True, up=False, version=None, probed_at=None)]
-    families = sources.fleet(nodes)
-    nodes[0].in_flight.clear()
-    nodes[0].up = False
-    assert samples(families) == {
-        ("ollamamax_node_up", ("a",)): 1,
-        ("ollamamax_node_up", ("b",)): 0,
-        ("ollamamax_node_info", ("a", "0.33.0", "false")): 1,
-        ("ollamamax_node_info", ("b", "", "true")): 1,
-        ("ollamamax_node_last_probe_timestamp_seconds", ("a",)): 1761561000.0,
-        ("ollamamax_node_in_flight", ("a",)): 2,
-        ("ollamamax_node_in_flight", ("b",)): 0,
     }
 
 
