@@ -156,7 +156,8 @@ def test_what_is_forgotten_begins_again() -> None:
     for model, value in (("x", 0.05), ("y", 0.5), ("z", 5.0)):
         timed.observe("a", model, value=value, asked=(model, 1.0))
     kept = {key: value for key, value in samples(timed.snapshot()).items() if key[2] != "y"}
-    timed.forget(lambda labels: labels == {"node": "a", "model": "y"})
+    assert timed.models() == {"x", "y", "z"}
+    timed.forget({"y"})
     assert samples(timed.snapshot()) == kept
     assert "'y'" not in str(timed.snapshot()().samples)
     timed.observe("a", "y", value=0.5)
