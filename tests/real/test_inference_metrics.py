@@ -36,7 +36,8 @@ _COLUMNS = {
 def gateway(shared_processes: Processes) -> Process:
     """A server before a node that needs 0.3 s for a load."""
     node = shared_processes.simulator("--load-seconds=0.3", "--tokens-per-second=400")
-    return shared_processes.gateway(f"--node=node={node.url}")
+    # On a busy machine a probe takes its time, which must not count here.
+    return shared_processes.gateway(f"--node=node={node.url}", environ={"OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "60"})
 
 
 def ask(gateway: Process, path: str, body: dict[str, Any]) -> httpx.Response:
@@ -95,9 +96,10 @@ def test_the_gateways_own_time_is_a_small_part(gateway: Process) -> None:
 
 def test_in_flight_while_a_stream_runs(gateway: Process) -> None:
     """A stream is in flight until its client has gone, which is an end that no duration tells of."""
-    body = {"model": "tiny", "prompt": "LIMIT 5000"}
+    body = {"model": "tiny", "prompt": "STALL 3"}
     with httpx.stream("POST", f"{gateway.url}/api/generate", json=body, timeout=60) as stream:
-        next(stream.iter_raw())
+        pieces = stream.iter_raw()  # it has to live on: its end is that of the connection
+        next(pieces)
         assert value(samples(scraped(gateway.url)), IN_FLIGHT, model=MODEL) == 1
     wait_for(lambda: value(samples(scraped(gateway.url)), IN_FLIGHT, model=MODEL) == 0)
     found = samples(scraped(gateway.url))
@@ -118,5 +120,5 @@ def test_alien_models_make_no_series(gateway: Process) -> None:
         for number in range(1, ALIENS):
             ask_for(number)
     after = samples(scraped(gateway.url))
-    assert after.keys() == before.keys()
+    assert {series for series in after.keys() - before.keys() if not series[0].startswith("db_")} == set()
     assert value(after, REQUESTS, model="other", operation="chat", outcome="client_error") == ALIENS
