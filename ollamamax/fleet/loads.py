@@ -6,8 +6,9 @@ model that overlap are one load, whoever reports first. Only waits are counted, 
 node for is nobody's here, and several gateways count no load twice.
 
 Facts of Ollama (`server/sched.go`): a model that nobody uses leaves at the `expires_at` that `/api/ps` shows; while it
-is used the moment shown may have passed, as a new one is set at the end of the request; a model that is being loaded
-is not listed; a changed `num_ctx` and its like unload the model and load it again.
+is used the moment shown may have passed, as a new one is set at the end of the request; a model that is being loaded is
+not listed, and neither is one that uses the runner of another model of the same weights; a changed `num_ctx` and its
+like unload the model and load it again.
 """
 
 from __future__ import annotations
@@ -166,6 +167,12 @@ class Loads:
     def unreachable(self, node: str) -> None:
         """A node took no connection: whatever left its memory meanwhile, may have left with its process."""
         self._nodes.setdefault(node, _Memory()).restarted = True
+
+    def seen_since(self, node: str, model: str, at: float) -> bool:
+        """Whether a probe has seen a model in a node's memory, at this moment or later."""
+        memory = self._nodes.get(node)
+        known = None if memory is None else memory.models.get(model)
+        return known is not None and known.first_seen is not None and known.last_seen >= at
 
     def waited(self, node: str, model: str, began: float, ended: float, *, found: Found) -> Cause | None:
         """A request that waited for a load has ended.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ollamamax.fleet import residency
-from ollamamax.fleet.loads import CAUSES, Found, Loads, wait_for_load
+from ollamamax.fleet.loads import CAUSES, Cause, Found, Loads, wait_for_load
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.slots import SlotKey, SlotTimes
 from ollamamax.names import is_cloud
@@ -87,23 +87,33 @@ class NodeWork:
         """A lease was given back."""
         self._slots.end(lease, self._clock())
 
-    def answered(self, lease: Lease, report: RelayReport) -> None:
-        """A node's answer is over, as far as its client took it."""
+    def answered(self, lease: Lease, report: RelayReport) -> float | None:
+        """A node's answer is over, as far as its client took it.
+
+        Returns:
+            How long the request waited for its model to be loaded, in seconds; None where it waited for no load.
+        """
         node, model = lease.node, lease.wanted.model
         if model is None or is_cloud(model) or self._fleet.nodes.get(node.name) is not node:
-            return
+            return None
         good = report.status is not None and 200 <= report.status < 300
-        began = report.started_at
-        waited = wait_for_load(began, report.head_at if good else None, report.usage.load_seconds, lease.found)
+        told = report.usage.load_seconds
+        waited = wait_for_load(report.started_at, report.head_at if good else None, told, lease.found)
         if waited is None:
-            return
-        began += self._wall_clock() - self._clock()
+            return None
+        began = report.started_at + self._wall_clock() - self._clock()
+        if told is None and not self._memory.seen_since(node.name, model, began):
+            return None  # another model of the same weights serves it
         cause = self._memory.waited(node.name, model, began, began + waited, found=lease.found)
         if cause is not None:
-            label = self._label(node, model)
-            if label == OTHER and model in node.models:
-                self._load_folded()
-            self.loads[node.name, label, cause] += 1
+            self._count_load(node, model, cause)
+        return waited
+
+    def _count_load(self, node: Node, model: str, cause: Cause) -> None:
+        label = self._label(node, model)
+        if label == OTHER and model in node.models:
+            self._load_folded()
+        self.loads[node.name, label, cause] += 1
 
     def _label(self, node: Node, model: str) -> str:
         named = self._named.setdefault(node.name, set())

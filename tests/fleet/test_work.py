@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 import pytest
@@ -63,11 +64,14 @@ class Place:
         acquiring.addCallback(leases.append)
         return leases[0]
 
-    def infer(self, model: str = M, *, load: float | None = None, seconds: float = 3.0, **report: object) -> None:
-        """A request from its lease to its end, a second after its answer began."""
+    def infer(
+        self, model: str = M, *, load: float | None = None, probe: Callable[[], object] = int, **report: object
+    ) -> float | None:
+        """A request of three seconds, the answer's last one included, and what is probed before its end."""
         with self.lease(model) as lease:
             began = self.now
-            self.now += seconds
+            self.now += 3.0
+            probe()
             told = RelayReport(
                 **{
                     "outcome": "success",
@@ -80,7 +84,7 @@ class Place:
                     **report,
                 }  # type: ignore[arg-type]
             )
-            lease.answered(told)
+            return lease.answered(told)
 
     @property
     def loads(self) -> dict[tuple[str, str, str], int]:
@@ -128,21 +132,34 @@ def test_a_model_that_the_node_does_not_list_has_no_name() -> None:
 
 
 def test_waits_are_loads_with_their_causes() -> None:
-    """By what the node says, in its dialect or by the first byte; what is warm, or an error, is none."""
+    """By what the node says, and where it says nothing by the first byte; what is warm, or an error, is none."""
     place = Place()
     node = place.node()
     place.see(node)
-    place.infer(load=2.0)
+    assert place.infer(load=2.0) == 2.0
     assert place.loads == {("a", M, "first"): 1}
     place.see(node, m={"name": "m"})
-    place.infer(load=0.004)
-    place.infer()  # under /v1, and warm
-    place.infer(N, status=404, outcome="client_error")
-    place.infer(N, status=None, head_at=None, outcome="client_disconnected")
+    warm = [
+        place.infer(load=0.004),
+        place.infer(),
+        place.infer(N, status=404, outcome="client_error"),
+        place.infer(N, status=None, head_at=None, outcome="client_disconnected"),
+    ]
+    assert warm == [None] * 4
     assert place.loads == {("a", M, "first"): 1}
-    place.infer(load=2.0)
-    place.infer(N)
+    assert place.infer(load=2.5) == 2.5
+    assert place.infer(N, probe=lambda: place.see(node, n={"name": "n"})) == 2.0
     assert place.loads == {("a", M, "first"): 1, ("a", M, "options"): 1, ("a", N, "first"): 1}
+
+
+def test_a_model_that_uses_the_runner_of_another_one_is_not_loaded() -> None:
+    """It never comes to be listed in memory; an answer that says nothing of loads was not waiting for one."""
+    place = Place()
+    node = place.node()
+    place.see(node, m={"name": "m"})
+    waits = [place.infer(N, probe=lambda: place.see(node, m={"name": "m"})) for _ in range(3)]
+    assert waits == [None] * 3
+    assert place.loads == {}
 
 
 def test_causes_are_shown_from_0_on() -> None:
