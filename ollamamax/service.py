@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from ollamamax import __version__
-from ollamamax.assembly import House, Phase, assemble, remember_all
+from ollamamax.assembly import House, Phase, assemble, recall_models, remember_all
 from ollamamax.errors import ShuttingDown
 from ollamamax.metrics.registry import Metrics
 from ollamamax.settings import LoadedSettings, Settings
@@ -59,6 +59,7 @@ def open_store(settings: Settings, reactor: ReactorBase, metrics: Metrics) -> St
         state_directory=Path(settings.state_directory),
         reactor=reactor,
         pool_size=settings.database_pool_size,
+        ledger=settings.ledger,
         observer=metrics,
     )
 
@@ -137,9 +138,9 @@ class Gateway(Service):
             simulate = 0
         self._simulation = Simulation(self._reactor, house.fleet, simulate)
         self._simulation.start()
-        self._remembering = LoopingCall(remember_all, store, house.fleet)
+        self._remembering = LoopingCall(self._remember, house, store)
         self._remembering.clock = self._reactor
-        self._remembering.start(_REMEMBERING_SECONDS, now=False)
+        self._remembering.start(_REMEMBERING_SECONDS)
         house.prober.start().addCallback(self._probed)
 
     def drain(self) -> Deferred[None]:
@@ -227,6 +228,11 @@ class Gateway(Service):
         nodes = self._house.fleet.nodes.values()
         self._phase.probed = True
         self._log.info("ready: {up} of {total} nodes up", up=sum(node.up for node in nodes), total=len(nodes))
+
+    @staticmethod
+    def _remember(house: House, store: Store) -> Deferred[None]:
+        remember_all(store, house.fleet)
+        return Deferred.fromCoroutine(recall_models(store, house.inference))
 
     def _bind(self) -> IListeningPort:
         listen = self._settings.listen

@@ -13,17 +13,18 @@ import attrs
 import msgspec
 
 from ollamamax.settings import checks
+from ollamamax.settings.leaves import Leaf, leaves
 from ollamamax.settings.schema import (
-    Leaf,
+    LedgerSettings,
     Limits,
     Log,
+    MetricsSettings,
     ModelSettings,
     NodeSettings,
     Probe,
     Retries,
     Settings,
     Timeouts,
-    leaves,
 )
 from ollamamax.settings.sources import (
     Given,
@@ -41,9 +42,11 @@ from ollamamax.settings.values import refused, shown, value_of
 __all__ = [
     "LEAVES",
     "Leaf",
+    "LedgerSettings",
     "Limits",
     "LoadedSettings",
     "Log",
+    "MetricsSettings",
     "ModelSettings",
     "NodeSettings",
     "Probe",

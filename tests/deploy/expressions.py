@@ -7,7 +7,8 @@ alone finds (syntax, types) is found by promql-parser.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 
 import promql_parser as promql
 
@@ -37,22 +38,22 @@ class NeverMatchesError(Exception):
     """The two sides of an operator cannot have a pair of series with the same labels."""
 
 
+def samples(metric: Metric) -> dict[str, Labels]:
+    """The samples by name that a metric has once it is scraped, with their labels."""
+    labels = TARGET_LABELS | set(metric.labels)
+    if metric.kind not in ("histogram", "summary"):
+        return {metric.name: labels}
+    buckets = {f"{metric.name}_bucket": labels | {"le"}} if metric.kind == "histogram" else {}
+    return {f"{metric.name}_sum": labels, f"{metric.name}_count": labels, **buckets}
+
+
 def sample_labels(metrics: Iterable[Metric]) -> dict[str, Labels]:
     """The samples by name that these metrics have once they are scraped, with their labels.
 
     Args:
         metrics: the catalogue.
     """
-    samples: dict[str, Labels] = {}
-    for metric in metrics:
-        labels = TARGET_LABELS | set(metric.labels)
-        if metric.kind in ("histogram", "summary"):
-            samples[f"{metric.name}_sum"] = samples[f"{metric.name}_count"] = labels
-            if metric.kind == "histogram":
-                samples[f"{metric.name}_bucket"] = labels | {"le"}
-        else:
-            samples[metric.name] = labels
-    return samples
+    return {name: labels for metric in metrics for name, labels in samples(metric).items()}
 
 
 def result_labels(expression: str, known: Mapping[str, Labels]) -> Labels | None:
@@ -70,22 +71,55 @@ def result_labels(expression: str, known: Mapping[str, Labels]) -> Labels | None
     return _labels(promql.parse(expression), known)
 
 
+def check_values(expression: str, metrics: Iterable[Metric]) -> None:
+    """Holds that what is matched of a label with a closed set of values is in that set.
+
+    Args:
+        expression: PromQL.
+        metrics: the catalogue.
+
+    Raises:
+        ValueError: it is no PromQL.
+        UnknownNameError: a matcher names a value that its label never has.
+    """
+    closed = {name: metric.closed for metric in metrics for name in samples(metric)}
+    for selector in selectors(expression):
+        for matcher in selector.matchers.matchers:
+            values = closed.get(selector.name or "", {}).get(matcher.name)
+            if values is None:
+                continue
+            exact = matcher.op in (promql.MatchOp.Equal, promql.MatchOp.NotEqual)
+            patterns = [re.escape(matcher.value)] if exact else matcher.value.split("|")
+            never = [each for each in patterns if not any(re.fullmatch(each, value) for value in values)]
+            if never:
+                raise UnknownNameError(f"{selector.name}: {matcher.name} is never {never[0]}")
+
+
+def selectors(expression: str) -> Iterator[promql.VectorSelector]:
+    """Everything that an expression selects, also for a range.
+
+    Raises:
+        ValueError: it is no PromQL.
+    """
+    found: list[promql.VectorSelector] = []
+
+    def visit(part: promql.Expr) -> None:
+        if isinstance(part, promql.VectorSelector):
+            found.append(part)
+        elif isinstance(part, promql.MatrixSelector):
+            found.append(part.vector_selector)
+
+    promql.walk(promql.parse(expression), visit)
+    yield from found
+
+
 def sample_names(expression: str) -> set[str]:
     """The names of all samples that an expression reads.
 
     Raises:
         ValueError: it is no PromQL.
     """
-    found: set[str] = set()
-
-    def visit(part: promql.Expr) -> None:
-        if isinstance(part, promql.VectorSelector) and part.name:
-            found.add(part.name)
-        elif isinstance(part, promql.MatrixSelector) and part.vector_selector.name:
-            found.add(part.vector_selector.name)
-
-    promql.walk(promql.parse(expression), visit)
-    return found
+    return {selector.name for selector in selectors(expression) if selector.name}
 
 
 def _labels(part: promql.Expr, known: Mapping[str, Labels]) -> Labels | None:

@@ -9,6 +9,7 @@ from deploy.expressions import (
     SCRAPED,
     NeverMatchesError,
     UnknownNameError,
+    check_values,
     result_labels,
     sample_labels,
     sample_names,
@@ -16,15 +17,13 @@ from deploy.expressions import (
 
 from ollamamax.metrics.catalogue import Metric
 
-KNOWN = {
-    **sample_labels([
-        Metric("asked_total", "counter", ("model", "outcome"), "Asked"),
-        Metric("took_seconds", "histogram", ("model",), "Took", (1.0,)),
-        Metric("node_up", "gauge", ("node",), "Up"),
-        Metric("node_info", "info", ("node", "version"), "Info"),
-    ]),
-    **SCRAPED,
-}  # fmt: skip
+METRICS = (
+    Metric("asked_total", "counter", ("model", "outcome"), "Asked", closed={"outcome": ("good", "bad", "worse")}),
+    Metric("took_seconds", "histogram", ("model",), "Took", (1.0,)),
+    Metric("node_up", "gauge", ("node",), "Up"),
+    Metric("node_info", "info", ("node", "version"), "Info"),
+)
+KNOWN = {**sample_labels(METRICS), **SCRAPED}
 
 
 @pytest.mark.parametrize(
@@ -115,3 +114,18 @@ def test_every_sample_that_is_read_is_named() -> None:
     """The names of all samples are found, in ranges, arguments and subqueries alike."""
     expression = "max_over_time(rate(asked_total[1m])[1h:1m]) / on (job) topk(1, up) > scalar(node_up)"
     assert sample_names(expression) == {"asked_total", "up", "node_up"}
+
+
+@pytest.mark.parametrize(
+    "matcher", ['outcome="god"', 'outcome!="god"', 'outcome=~"good|bat"', 'outcome!~"bad|.*x"', 'model="m",outcome=""']
+)
+def test_a_value_that_never_comes_is_seen(matcher: str) -> None:
+    """A value outside of a label's closed set is an error, and so is an alternative of a pattern that matches none."""
+    with pytest.raises(UnknownNameError, match="is never"):
+        check_values(f"sum(rate(asked_total{{{matcher}}}[1m]))", METRICS)
+
+
+@pytest.mark.parametrize("matcher", ['outcome="good"', 'outcome=~"good|b.*"', 'outcome!~"bad|worse"', 'model="any"'])
+def test_a_value_that_may_come_is_none(matcher: str) -> None:
+    """Values of the closed set, patterns that match some, and values of other labels are left alone."""
+    check_values(f"asked_total{{{matcher}}} / ignoring (outcome) group_left () took_seconds_sum", METRICS)

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import get_args
 
 import pytest
 from prometheus_client import Histogram
 
+from ollamamax.fleet.loads import CAUSES
+from ollamamax.fleet.nodes import PROBE_RESULTS, State
 from ollamamax.fleet.retries import REASONS
-from ollamamax.metrics.catalogue import CATALOGUE, DEFAULT_BUCKETS, HTTP_REQUEST_DURATION, RETRIES, Metric
+from ollamamax.metrics.catalogue import (
+    CATALOGUE,
+    DEFAULT_BUCKETS,
+    HTTP_REQUEST_DURATION,
+    NODE_MODEL_LOADS,
+    NODE_PROBES,
+    NODE_STATE,
+    RETRIES,
+    USAGE_MISSING,
+    Metric,
+)
+from ollamamax.metrics.inference import MissingUsage
 
 
 @pytest.mark.parametrize("metric", CATALOGUE, ids=lambda metric: metric.name)
@@ -44,6 +58,17 @@ def test_closed_labels_are_labels(metric: Metric) -> None:
         assert len(set(values)) == len(values)
 
 
-def test_retries_have_the_reasons_of_the_router() -> None:
-    """What the router counts is what the catalogue says."""
-    assert RETRIES.closed["reason"] == REASONS
+@pytest.mark.parametrize(
+    ("metric", "label", "values"),
+    [
+        (RETRIES, "reason", REASONS),
+        (NODE_STATE, "state", get_args(State)),
+        (NODE_PROBES, "result", PROBE_RESULTS),
+        (NODE_MODEL_LOADS, "cause", CAUSES),
+        (USAGE_MISSING, "reason", get_args(MissingUsage)),
+    ],
+    ids=lambda value: value.name if isinstance(value, Metric) else "",
+)
+def test_closed_values_are_those_of_their_source(metric: Metric, label: str, values: tuple[str, ...]) -> None:
+    """What is counted elsewhere has just the values that the catalogue says."""
+    assert metric.closed[label] == values

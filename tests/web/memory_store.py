@@ -5,22 +5,28 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.threadpool import ThreadPool
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.store.size import StoreSize
 from ollamamax.store.statistics import PoolStatistics
 
 
 class MemoryLedger:
-    """Rows in a list each, as they come; `fault` makes reading fail."""
+    """Rows in a list each, as they come; `fault` makes reading fail, `is_full` has requests refused."""
 
     def __init__(self) -> None:
         self.begun: list[LedgerRow] = []
         self.ended: list[LedgerRow] = []
         self.fault: Exception | None = None
         self.pending = self.dropped = 0
+        self.kept_bytes: int | None = None
+        self.is_full = False
 
     def started(self, row: LedgerRow) -> None:
         assert not row.is_final
+        if self.is_full:
+            raise LedgerFull
         self.begun.append(row)
 
     def finished(self, row: LedgerRow) -> None:
@@ -40,9 +46,11 @@ class MemoryLedger:
 
 
 class MemoryInventory:
-    """What was recorded."""
+    """What was recorded, and `remembered` of former days; `fault` makes reading fail."""
 
     def __init__(self) -> None:
+        self.remembered: set[str] = set()
+        self.fault: Exception | None = None
         self.nodes: list[SeenNode] = []
         self.models: list[SeenModel] = []
 
@@ -50,6 +58,11 @@ class MemoryInventory:
         self.nodes += nodes
         self.models += models
         return succeed(None)
+
+    def models_seen_since(self, moment: float) -> Deferred[frozenset[str]]:
+        if self.fault is not None:
+            return fail(self.fault)
+        return succeed(frozenset(self.remembered | {model.model for model in self.models if model.seen_at >= moment}))
 
 
 class MemoryStore:
@@ -60,6 +73,7 @@ class MemoryStore:
         self.inventory = MemoryInventory()
         self.statistics = PoolStatistics("sqlite", 4)
         self.thread_pools = {"store-writer": ThreadPool(0, 1)}
+        self.size = StoreSize(4096, None)
         self.closed_after: int | None = None
 
     def close(self) -> Deferred[None]:
