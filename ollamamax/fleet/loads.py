@@ -33,9 +33,6 @@ Found = Literal["resident", "expired", "absent"]
 """Where a request's model was when the request went to its node: in its memory; there at the last probe, with its time
 come since; or not there."""
 
-LOAD_SECONDS = 0.1
-"""A shorter wait is no load: a warm model reports a few milliseconds, never 0."""
-
 MAX_MODELS = 256
 """Models of one node that are remembered; a node may list what it likes."""
 
@@ -43,7 +40,9 @@ _MAX_WAITS = 8  # no request is still to report a load older than these: while i
 _CLOCK_SLACK_SECONDS = 1.0  # by which a node's clock may be ahead of this one's
 
 
-def wait_for_load(began: float, answered: float | None, load_seconds: float | None, found: Found) -> float | None:
+def wait_for_load(
+    began: float, answered: float | None, load_seconds: float | None, found: Found, *, least: float
+) -> float | None:
     """How long an answered request waited for its model to be loaded.
 
     Args:
@@ -51,13 +50,14 @@ def wait_for_load(began: float, answered: float | None, load_seconds: float | No
         answered: when the first byte of a good answer came; None without one.
         load_seconds: what the node says itself; None where it says nothing, as in every answer under `/v1`.
         found: where the model was when it began.
+        least: a wait that is not longer is none: a warm model reports a few milliseconds, never 0.
 
     Returns:
         Seconds, or None where it waited for no load.
     """
     if load_seconds is None and answered is not None and found != "resident":
         load_seconds = answered - began
-    return load_seconds if load_seconds is not None and load_seconds > LOAD_SECONDS else None
+    return load_seconds if load_seconds is not None and load_seconds > least else None
 
 
 @attrs.frozen

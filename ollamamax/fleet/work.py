@@ -1,7 +1,8 @@
 """What this gateway had its nodes do: for how long it held slots of them, and which loads its requests waited for.
 
 A model has a name of its own here when the node lists it at that moment, and keeps it; all others are `other`, and so
-are those of a node that has had `MAX_NAMED` by then. What was counted of a node is forgotten with it.
+are those of a node that has had `MAX_NAMED` by then, and names that are too long. What was counted of a node is
+forgotten with it.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class NodeWork:
         fleet: its listeners are joined.
         clock: monotonic seconds; the clock of the relay's reports.
         wall_clock: Unix seconds; the clock of probes.
+        least_wait: a request that waited no longer than this, in seconds, waited for no load.
         slot_folded: called for each slot, and
         load_folded: for each load, of a model for whose name a node had no room left.
     """
@@ -47,6 +49,7 @@ class NodeWork:
         *,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        least_wait: float = 0.1,
         slot_folded: Callable[[], object] = int,
         load_folded: Callable[[], object] = int,
     ) -> None:
@@ -54,6 +57,7 @@ class NodeWork:
         self._fleet = fleet
         self._clock = clock
         self._wall_clock = wall_clock
+        self._least_wait = least_wait
         self._slot_folded = slot_folded
         self._load_folded = load_folded
         self._memory = Loads()
@@ -98,7 +102,8 @@ class NodeWork:
             return None
         good = report.status is not None and 200 <= report.status < 300
         told = report.usage.load_seconds
-        waited = wait_for_load(report.started_at, report.head_at if good else None, told, lease.found)
+        answered = report.head_at if good else None
+        waited = wait_for_load(report.started_at, answered, told, lease.found, least=self._least_wait)
         if waited is None:
             return None
         began = report.started_at + self._wall_clock() - self._clock()
@@ -119,7 +124,7 @@ class NodeWork:
         named = self._named.setdefault(node.name, set())
         if model in named:
             return model
-        if model not in node.models or len(named) >= MAX_NAMED:
+        if model not in node.models or len(named) >= MAX_NAMED or len(model) > residency.MAX_CHARACTERS:
             return OTHER
         named.add(model)
         # From 0 on, so that the first load is an increase.

@@ -131,6 +131,26 @@ def test_a_model_that_the_node_does_not_list_has_no_name() -> None:
     assert place.folded == {}
 
 
+def test_a_name_that_is_too_long_is_none() -> None:
+    """Though its node lists the model."""
+    place = Place()
+    place.see(place.node(), "x" * 1024)
+    with place.lease("x" * 1024):
+        place.now += 1.0
+    assert place.work.slot_seconds() == {("a", OTHER): 1.0}
+
+
+def test_how_long_a_load_takes_at_least_is_given() -> None:
+    """A shorter wait is none."""
+    place = Place()
+    place.see(place.node())
+    work = NodeWork(place.fleet, clock=lambda: 0.0, wall_clock=lambda: WALL, least_wait=1.5)
+    report = RelayReport("success", 200, None, 0.0, 9.0, usage=Usage(load_seconds=1.5), head_at=3.0)
+    lease = place.lease()
+    assert work.answered(lease, report) is None
+    assert place.work.answered(lease, report) == 1.5
+
+
 def test_waits_are_loads_with_their_causes() -> None:
     """By what the node says, and where it says nothing by the first byte; what is warm, or an error, is none."""
     place = Place()
