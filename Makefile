@@ -17,11 +17,12 @@ EDITABLE := --config-settings editable_mode=compat --editable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage lint types docs package matrix mutate format changelog clean
+.PHONY: help run test coverage lint types docs package matrix mutate bench-scrape bench-observability format \
+	dashboards changelog clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
-		|| sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+		|| sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run-installed ## install and start the server on localhost:8080 (ARGS="--node desk=http://192.168.1.7:11434")
 	@exec $(BIN)/twistd --nodaemon --pidfile= ollamamax --simulate auto $(ARGS)
@@ -57,9 +58,18 @@ matrix: $(VENV)/.dev-installed ## every environment of tox.ini, with a table of 
 mutate: $(VENV)/.dev-installed ## mutation testing of the pure modules (minutes; ARGS="ollamamax.names" for one)
 	$(BIN)/python .ci/mutate.py $(ARGS)
 
+bench-scrape: $(VENV)/.run-installed ## what a scrape costs, and how long streams wait for it (ARGS="--runs 5"; a quiet machine)
+	$(BIN)/python benchmarks/scrape.py $(ARGS)
+
+bench-observability: $(VENV)/.run-installed ## the requests per second that observing all of them costs (likewise)
+	$(BIN)/python benchmarks/observability.py $(ARGS)
+
 format: $(VENV)/.dev-installed ## bring the code into the one format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+dashboards: $(VENV)/.dev-installed ## write Grafana's dashboards anew, from deploy/grafana/dashboards to deploy/grafana/json
+	cd deploy/grafana && $(CURDIR)/$(BIN)/python -m dashboards
 
 changelog: $(VENV)/.dev-installed ## move the news fragments into CHANGELOG.md
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import ollamamax; print(ollamamax.__version__)')"

@@ -32,12 +32,17 @@ REQUIREMENTS = [
 TEST = [
     "anthropic>=2",  # the official client, run unmodified against the server; as openai, on httpx2 since this release
     "coverage>=7.10",  # follows subprocesses by itself (patch = subprocess)
+    "grafana-foundation-sdk>=0.0.21,<0.0.22",  # a release may write dashboards differently; those by date come after it
     "hypothesis>=6.130",
+    "jsonschema>=4.23",  # what /metrics.json answers against its schema, of draft 2020-12
     "ollama>=0.6.2",  # the official client, run unmodified against the server; the first that can be closed
     "openai>=3",  # the official client, run unmodified against the server
+    "promql-parser>=0.12,<0.13",  # takes queries of rules and dashboards apart; a minor release may do it differently
+    "PyYAML>=6.0.2",  # msgspec reads the rules of deploy/prometheus with it; the first with wheels for 3.13
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
     "pytest-xdist>=3.6.1",
+    "PyYAML>=6.0.2",  # the examples of configuration for Prometheus and Grafana, read as they read them
 ]
 
 DOCS = [
@@ -56,6 +61,7 @@ DEV = [
     "ruff>=0.17,<0.18",  # a minor release may format differently
     "towncrier>=25",
     "tox>=4.30",
+    "types-PyYAML>=6.0.12",
 ]
 
 

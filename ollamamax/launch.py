@@ -15,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from twisted.application.service import Service
+from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ReactorNotRunning
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 from twisted.python.failure import Failure
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class Launch(Service):
         pid_file: the file with this process's id that `twistd -n` leaves behind on such an end; empty for none.
         set_handler: sets the handler of a signal.
         freeze: called once the reactor runs, when what lives as long as the process has been made.
+        log_observer: where `twistd` writes its log; None where that is not this server's to say.
     """
 
     _log = Logger()
@@ -104,6 +106,7 @@ class Launch(Service):
         pid_file: str = "",
         set_handler: Callable[[signal.Signals, Callable[[int, FrameType | None], None]], object] = signal.signal,
         freeze: Callable[[], object] = freeze_heap,
+        log_observer: ILogObserver | None = None,
     ) -> None:
         self._server = server
         self._reactor = reactor
@@ -113,7 +116,14 @@ class Launch(Service):
         self._pid_file = pid_file
         self._set_handler = set_handler
         self._freeze = freeze
+        self._log_observer = log_observer
         self._told_to_stop = False
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """Takes its place in the application, where `twistd` looks for the observer of its log."""
+        if self._log_observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._log_observer)
+        super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
         """Has the server take its port and open its store; not called by `twist`."""

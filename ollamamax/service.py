@@ -25,16 +25,17 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 
 from ollamamax import __version__
-from ollamamax.assembly import House, Phase, assemble, remember_all
+from ollamamax.assembly import House, Phase, assemble, recall_models, remember_all
 from ollamamax.errors import ShuttingDown
-from ollamamax.metrics.http import CLIENT_GONE
 from ollamamax.metrics.registry import Metrics
 from ollamamax.settings import LoadedSettings, Settings
 from ollamamax.simulation import Simulation
 from ollamamax.store.failures import StoreError
 from ollamamax.store.store import Store
+from ollamamax.web.access import AccessLog
 from ollamamax.web.admission import body_policy
-from ollamamax.web.site import GatewayRequest, GatewaySite
+from ollamamax.web.peers import PeerPolicy
+from ollamamax.web.site import GatewaySite
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
@@ -92,7 +93,9 @@ class Gateway(Service):
             reactor=reactor,
             limits=self._settings.limits,
             body_policy=body_policy(self._settings.limits),
-            access_log=self._log_access,
+            access_log=AccessLog(PeerPolicy.of(self._settings.trusted_networks, self._settings.client_address), reactor)
+            if self._settings.log.access
+            else None,
         )
         self._port: IListeningPort | None = None
         self._store: Store | None = None
@@ -135,9 +138,9 @@ class Gateway(Service):
             simulate = 0
         self._simulation = Simulation(self._reactor, house.fleet, simulate)
         self._simulation.start()
-        self._remembering = LoopingCall(remember_all, store, house.fleet)
+        self._remembering = LoopingCall(self._remember, house, store)
         self._remembering.clock = self._reactor
-        self._remembering.start(_REMEMBERING_SECONDS, now=False)
+        self._remembering.start(_REMEMBERING_SECONDS)
         house.prober.start().addCallback(self._probed)
 
     def drain(self) -> Deferred[None]:
@@ -226,6 +229,11 @@ class Gateway(Service):
         self._phase.probed = True
         self._log.info("ready: {up} of {total} nodes up", up=sum(node.up for node in nodes), total=len(nodes))
 
+    @staticmethod
+    def _remember(house: House, store: Store) -> Deferred[None]:
+        remember_all(store, house.fleet)
+        return Deferred.fromCoroutine(recall_models(store, house.inference))
+
     def _bind(self) -> IListeningPort:
         listen = self._settings.listen
         try:
@@ -244,21 +252,6 @@ class Gateway(Service):
                 f'listen: "{listen}" cannot be used: {_reason(port)}; choose a free port or another address'
             )
         return port
-
-    def _log_access(self, request: GatewayRequest) -> None:
-        # Twisted asks for this a moment before the response counts as finished, so that only its end tells how it was.
-        request.notifyFinish().addBoth(self._log_end, request)
-
-    def _log_end(self, result: object, request: GatewayRequest) -> None:
-        gone = isinstance(result, Failure) and not request.broken_off
-        self._log.info(
-            "{method} {path} {status} {seconds:.3f}s {request_id}",
-            method=request.method.decode("latin-1"),
-            path=request.path.decode("latin-1"),
-            status=CLIENT_GONE if gone else request.code,
-            seconds=self._reactor.seconds() - request.received_at,
-            request_id=request.request_id,
-        )
 
 
 def _timed_out(result: object, _seconds: float) -> object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from twisted.python.usage import Options as UsageOptions
@@ -68,13 +68,14 @@ class Options(UsageOptions):
 
     def pid_file(self) -> str:
         """Where `twistd` writes the process's id; `twist` does not."""
-        return str(self._above().get("pidfile") or "")
+        return str(self.above().get("pidfile") or "")
 
     def daemonizes(self) -> bool:
         """Whether `twistd` is going to leave the terminal; `twist` never does."""
-        return not self._above().get("nodaemon", True)
+        return not self.above().get("nodaemon", True)
 
-    def _above(self) -> Mapping[str, object]:
+    def above(self) -> MutableMapping[str, object]:
+        """The options of `twistd` or `twist` itself."""
         return self.parent if self.parent is not None else {}
 
 
@@ -92,6 +93,8 @@ def makeService(options: Options) -> Launch:
     # Not above: whatever imports the reactor before an option has chosen one, chooses it.
     from twisted.internet import reactor as installed
 
+    from ollamamax.logs.observer import observer_factory
+    from ollamamax.logs.places import observer_at
     from ollamamax.service import Gateway, StartError
 
     reactor = cast("ReactorBase", installed)
@@ -103,6 +106,7 @@ def makeService(options: Options) -> Launch:
         standard_error=StandardError(),
         daemon=options.daemonizes(),
         pid_file=options.pid_file(),
+        log_observer=observer_at(options.above(), observer_factory(loaded.settings.log), reactor),
     )
 
 

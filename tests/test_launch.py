@@ -10,9 +10,10 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from twisted.application.service import IService
+from twisted.application.service import Application, IService, IServiceCollection
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ReactorNotRunning
+from twisted.logger import ILogObserver, globalLogPublisher
 
 from ollamamax.launch import Launch, StandardError, freeze_heap
 
@@ -84,7 +85,15 @@ class FakeReactor:
 class Launched:
     """A launch with everything around it."""
 
-    def __init__(self, server: FakeServer, path: Path, pid: str = "", *, daemon: bool = False) -> None:
+    def __init__(
+        self,
+        server: FakeServer,
+        path: Path,
+        pid: str = "",
+        *,
+        daemon: bool = False,
+        log_observer: ILogObserver | None = None,
+    ) -> None:
         self.reader, writer = os.pipe()
         self.server = server
         self.reactor = FakeReactor()
@@ -102,6 +111,7 @@ class Launched:
             pid_file=str(self.pid_file),
             set_handler=self.handlers.__setitem__,
             freeze=lambda: self.frozen.append(list(server.asked)),
+            log_observer=log_observer,
         )
         os.close(writer)
 
@@ -148,6 +158,18 @@ def test_what_is_frozen_is_collected_no_more() -> None:
     after: list[object] = [[]]
     seen = {id(each) for each in gc.get_objects()}
     assert (id(before) in seen, id(after) in seen) == (False, True)
+
+
+def test_twistd_finds_the_observer_of_the_log_in_the_application(tmp_path: Path) -> None:
+    """Where it looks for one; a launch that has none leaves twistd its own."""
+    for observer in (globalLogPublisher, None):
+        application = Application("x")
+        launched = Launched(FakeServer(), tmp_path, log_observer=observer)
+        launched.service.setServiceParent(application)
+        assert application.getComponent(ILogObserver, None) is observer
+        assert list(IServiceCollection(application)) == [launched.service]
+        launched.service.startService()
+        assert launched.said() == ""
 
 
 @pytest.mark.parametrize("broken", ["privileged", "start"])

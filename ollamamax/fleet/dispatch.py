@@ -1,4 +1,4 @@
-"""The slot that a request takes on a node.
+"""The place that a request takes on a node.
 
 Web and relay know only `Dispatcher`, whose answers are asynchronous: a queue, or a store that several gateways share,
 can stand behind it.
@@ -6,15 +6,19 @@ can stand behind it.
 
 from __future__ import annotations
 
+import time
 from typing import Protocol, Self
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
 
 from ollamamax.errors import GatewayError, ModelNotFound, Unavailable
+from ollamamax.fleet.loads import Found
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.routing import Candidate, Wanted, choose
+from ollamamax.fleet.work import NodeWork
 from ollamamax.names import is_cloud
+from ollamamax.relay.carriage import RelayReport
 
 
 @attrs.define(eq=False)
@@ -23,16 +27,28 @@ class Lease:
 
     Attributes:
         node: the node.
+        wanted: what it was given for.
+        found: where the wanted model was at that moment.
     """
 
     node: Node
+    wanted: Wanted
+    _work: NodeWork
+    found: Found = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.found = self._work.found(self.node, self.wanted.model)
         self.node.in_flight.add(self)
+        self._work.began(self)
+
+    def answered(self, report: RelayReport) -> None:
+        """The node's answer to the request is over; nothing needs to be said of one that failed without an answer."""
+        self._work.answered(self, report)
 
     def release(self) -> None:
         """Gives the place back; a second call does nothing."""
         self.node.in_flight.discard(self)
+        self._work.ended(self)
 
     def __enter__(self) -> Self:
         return self
@@ -63,17 +79,23 @@ class Dispatcher(Protocol):
 
 
 class SimpleDispatcher:
-    """Takes the best node there is at this moment and never waits."""
+    """Takes the best node there is at this moment and never waits.
 
-    def __init__(self, fleet: Fleet) -> None:
+    Args:
+        fleet: the nodes.
+        work: told of every lease; where nobody else's is given, an own one.
+    """
+
+    def __init__(self, fleet: Fleet, work: NodeWork | None = None) -> None:
         self._fleet = fleet
+        self._work = work or NodeWork(fleet, clock=time.monotonic, wall_clock=time.time)
 
     def acquire(self, wanted: Wanted) -> Deferred[Lease]:
         """See `Dispatcher.acquire`."""
         name = self._choose(wanted)
         if name is None:
             return fail(self._refusal(wanted))
-        return succeed(Lease(self._fleet.nodes[name]))
+        return succeed(Lease(self._fleet.nodes[name], wanted, self._work))
 
     def has_place(self, wanted: Wanted) -> bool:
         """See `Dispatcher.has_place`."""

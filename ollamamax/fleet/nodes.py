@@ -8,25 +8,41 @@ per change.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 import msgspec
 from twisted.logger import Logger
 
 from ollamamax.address import NodeAddress
-from ollamamax.fleet import inventory
+from ollamamax.fleet import inventory, residency
 from ollamamax.fleet.answers import ModelEntry, Models, Observation, ResidentEntry, Residents
 from ollamamax.fleet.failures import Failures
 from ollamamax.fleet.inventory import ModelSummary, Replica, Stock
+from ollamamax.fleet.residency import Residency
 from ollamamax.fleet.versions import lowest
 
 if TYPE_CHECKING:
     from ollamamax.fleet.dispatch import Lease
 
 NOT_PROBED = "not_probed"
+
+State = Literal["unprobed", "up", "down"]
+
+PROBE_RESULTS = (
+    "ok",
+    "unreachable",
+    "timeout",
+    "closed_early",
+    "bad_answer",
+    "bad_status",
+    "too_large",
+    "address_refused",
+)
+"""How a probe ends: well, or with the word for what went wrong; any status but 200 is `bad_status`."""
 
 
 @attrs.define(eq=False)
@@ -45,6 +61,11 @@ class Node:
         error: why it is down, a word such as `unreachable` or `status_503`; empty while it is up.
         in_flight: the leases on it that were not released.
         failures: what speaks against it, by its probes and by the requests that it was sent.
+        probes: how many probes ended, by their results.
+        memory_setting: the memory of its GPUs in bytes, as set; None where nobody said.
+        disk_bytes: its room for models, as set; None where nobody said.
+        vram_seen: the most of that memory that its models were ever seen to take together, in bytes.
+        models_size_bytes: what its models take on its disk, as it last listed them; None until it answered once.
     """
 
     name: str
@@ -58,8 +79,30 @@ class Node:
     error: str = NOT_PROBED
     in_flight: set[Lease] = attrs.field(factory=set)
     failures: Failures = attrs.field(factory=Failures)
+    probes: Counter[str] = attrs.field(factory=lambda: Counter(dict.fromkeys(PROBE_RESULTS, 0)))
+    memory_setting: int | None = None
+    disk_bytes: int | None = None
+    vram_seen: int = 0
+    models_size_bytes: int | None = None
+
+    @property
+    def state(self) -> State:
+        """Whether it answers, as far as is known."""
+        if self.probed_at is None:
+            return "unprobed"
+        return "up" if self.up else "down"
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The memory of its GPUs: as set, else as much as was ever seen in use; None while nothing of it was."""
+        return self.memory_setting or self.vram_seen or None
+
+    def residencies(self) -> list[Residency]:
+        """What is in its memory, in numbers; of more than `residency.MAX_SHOWN` models, the first ones."""
+        return residency.residencies(self.resident)
 
 
+Probed = Callable[[Node, float], None]
 Changed = Callable[[Node, frozenset[str], frozenset[str]], None]
 
 
@@ -70,12 +113,14 @@ class Fleet:
         changed: called with (node, models that appeared on it, models that disappeared from it) after a node came or
             went, rose or fell, or changed its version or its models; the names are normalised. Not called for what is
             resident, which changes all the time. One that fails is logged and keeps nothing from the others.
+        probed: called with (node, Unix seconds) after each probe, however it ended and before `changed`.
     """
 
     _log = Logger()
 
     def __init__(self, nodes: Sequence[Node] = ()) -> None:
         self.changed: list[Changed] = []
+        self.probed: list[Probed] = []
         self._nodes: dict[str, Node] = {}
         # Made when they are asked for, forgotten at a change.
         self._tags: bytes | None = None
@@ -131,6 +176,10 @@ class Fleet:
             self._forget_merged()
         node.up, node.error, node.probed_at = True, "", at
         node.version, node.resident = seen.version, seen.resident
+        node.vram_seen = max(node.vram_seen, residency.vram_bytes(seen.resident))
+        if models_changed or node.models_size_bytes is None:
+            node.models_size_bytes = residency.stored_bytes(seen.models)
+        self._count_probe(node, "ok", at)
         if rose:
             self._log.info(
                 "node {node} is up: Ollama {version}, {count} models",
@@ -157,6 +206,7 @@ class Fleet:
         fell = node.up or node.error == NOT_PROBED
         node.failures.probed(at, well=False)
         node.up, node.error, node.probed_at, node.resident = False, error, at, {}
+        self._count_probe(node, error if error in PROBE_RESULTS else "bad_status", at)
         if fell:
             self._log.warn("node {node} is down: {error} {detail}", node=node.name, error=error, detail=detail)
             self._tell(node, frozenset(), frozenset())
@@ -205,10 +255,17 @@ class Fleet:
     def _forget_merged(self) -> None:
         self._tags = self._ps = self._summaries = None
 
+    def _count_probe(self, node: Node, result: str, at: float) -> None:
+        node.probes[result] += 1
+        self._call(self.probed, node, at)
+
     def _tell(self, node: Node, appeared: frozenset[str], disappeared: frozenset[str]) -> None:
         self._forget_merged()
-        for callback in tuple(self.changed):
+        self._call(self.changed, node, appeared, disappeared)
+
+    def _call(self, callbacks: Sequence[Callable[..., None]], node: Node, *told: object) -> None:
+        for callback in tuple(callbacks):
             try:
-                callback(node, appeared, disappeared)
+                callback(node, *told)
             except Exception:  # noqa: BLE001 - a listener may fail as it likes, the others hear all the same
                 self._log.failure("a listener failed at a change of node {node}", node=node.name)

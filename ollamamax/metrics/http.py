@@ -20,22 +20,16 @@ from ollamamax.metrics.catalogue import (
     HTTP_REQUEST_DURATION,
     HTTP_REQUESTS,
     HTTP_REQUESTS_IN_FLIGHT,
-    SERIES_OVERFLOWED,
 )
 from ollamamax.metrics.families import Families, Family, histogram, value, values
+from ollamamax.metrics.overflow import Overflow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Phase = Literal["before_response", "mid_stream"]
 
-HTTP_METRICS = (
-    HTTP_REQUESTS,
-    HTTP_REQUEST_DURATION,
-    HTTP_REQUESTS_IN_FLIGHT,
-    HTTP_CLIENT_DISCONNECTS,
-    SERIES_OVERFLOWED,
-)
+HTTP_METRICS = (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_REQUESTS_IN_FLIGHT, HTTP_CLIENT_DISCONNECTS)
 MAX_SERIES = 3400
 """Room for every route with every status that its code can answer, in 0.93 MB when all of it is taken."""
 
@@ -67,20 +61,24 @@ class HttpMetrics:
     is still counted, in the right class of status, under `_OTHER` and the endpoint `other`: `200` stands for every
     2xx there and so on (499 stays), so that sums and ratios of errors remain true. It is counted as overflowed too.
 
+    Args:
+        overflow: what counts those; an own one where nobody else's is given.
+        max_series: how much a family holds.
+
     Attributes:
         live: the requests being processed; its size is the number in flight.
+        overflow: counts what found no room.
     """
 
-    def __init__(self, *, max_series: int = MAX_SERIES) -> None:
+    def __init__(self, overflow: Overflow | None = None, *, max_series: int = MAX_SERIES) -> None:
+        self.overflow = overflow or Overflow()
+        self.overflow.declare(HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)
         self.live: set[object] = set()
         self._max_series = max_series
         self._index: dict[_Key, int] = {}
         self._cells = array("d")
         self._disconnects: dict[tuple[str, str], int] = {}
         self._statuses: dict[int, str] = {}
-        self._overflowed = {
-            metric.name: 0 for metric in (HTTP_REQUESTS, HTTP_REQUEST_DURATION, HTTP_CLIENT_DISCONNECTS)
-        }
 
     def observe(self, method: str, endpoint: str, status: int, seconds: float) -> None:
         """Records the end of one request.
@@ -102,7 +100,7 @@ class HttpMetrics:
         """Counts a client that left: before the response's head was written, or in the middle of its body."""
         key = (endpoint, phase)
         if key not in self._disconnects and len(self._disconnects) >= self._max_series:
-            self._overflowed[HTTP_CLIENT_DISCONNECTS.name] += 1
+            self.overflow.add(HTTP_CLIENT_DISCONNECTS)
             key = (OTHER_ENDPOINT, phase)
         self._disconnects[key] = self._disconnects.get(key, 0) + 1
 
@@ -114,7 +112,6 @@ class HttpMetrics:
             self._cells[:],
             len(self.live),
             tuple(self._disconnects.items()),
-            tuple(self._overflowed.items()),
         )
 
     def _status_label(self, status: int) -> str:
@@ -126,8 +123,7 @@ class HttpMetrics:
 
     def _place(self, key: _Key, status: int) -> int:
         if len(self._index) >= self._max_series:
-            for family in (HTTP_REQUESTS, HTTP_REQUEST_DURATION):
-                self._overflowed[family.name] += 1
+            self.overflow.add(HTTP_REQUESTS, HTTP_REQUEST_DURATION)
             key = (OTHER_METHOD, OTHER_ENDPOINT, _folded(status))
             at = self._index.get(key)
             if at is not None:
@@ -148,7 +144,6 @@ def _families(
     cells: array[float],
     in_flight: int,
     disconnects: tuple[tuple[tuple[str, str], int], ...],
-    overflowed: tuple[tuple[str, int], ...],
 ) -> Iterable[Family]:
     starts = range(0, len(cells), _WIDTH)
     yield values(HTTP_REQUESTS, ((key, sum(cells[at : at + _SUM])) for key, at in zip(keys, starts, strict=True)))
@@ -158,4 +153,3 @@ def _families(
     )
     yield value(HTTP_REQUESTS_IN_FLIGHT, in_flight)
     yield values(HTTP_CLIENT_DISCONNECTS, disconnects)
-    yield values(SERIES_OVERFLOWED, (((family,), count) for family, count in overflowed))

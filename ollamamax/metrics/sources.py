@@ -1,4 +1,4 @@
-"""State of other rooms, read at scrape: the database's pool, the ledger, the nodes, the build.
+"""State of other rooms, read at scrape: the database's pool, the ledger, attempts, the build.
 
 Nothing is mirrored into gauges, so nothing can drift. Each function copies what it is given, on the reactor's thread,
 and gives a callable that makes families of the copy. The other rooms are known as Protocols only.
@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
-
-import attrs
 
 from ollamamax.metrics.catalogue import (
     BUILD_INFO,
@@ -23,17 +21,17 @@ from ollamamax.metrics.catalogue import (
     DB_WAITS,
     LEDGER_DROPPED,
     LEDGER_PENDING,
-    NODE_IN_FLIGHT,
-    NODE_INFO,
-    NODE_LAST_PROBE,
+    LEDGER_SPOOL_BYTES,
     NODE_REQUESTS,
-    NODE_UP,
     RETRIES,
+    STORE_FREE,
+    STORE_SIZE,
+    Metric,
 )
 from ollamamax.metrics.families import Families, Family, value, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sized
+    from collections.abc import Iterable, Mapping
 
 DATABASE_METRICS = (
     DB_MAX_OPEN,
@@ -45,8 +43,8 @@ DATABASE_METRICS = (
     DB_CLOSED,
     DB_QUERIES,
 )
-LEDGER_METRICS = (LEDGER_PENDING, LEDGER_DROPPED)
-FLEET_METRICS = (NODE_UP, NODE_INFO, NODE_LAST_PROBE, NODE_IN_FLIGHT)
+LEDGER_METRICS = (LEDGER_PENDING, LEDGER_SPOOL_BYTES, LEDGER_DROPPED)
+SIZE_METRICS = (STORE_SIZE, STORE_FREE)
 ATTEMPT_METRICS = (NODE_REQUESTS, RETRIES)
 BUILD_METRICS = (BUILD_INFO,)
 
@@ -95,36 +93,24 @@ class LedgerState(Protocol):
         """Rows that wait."""
 
     @property
+    def kept_bytes(self) -> int | None:
+        """What the spool takes on the disk; None where there is none."""
+
+    @property
     def dropped(self) -> int:
         """Rows that were given up."""
 
 
-class NodeState(Protocol):
-    """What is known of one node."""
+class SizeState(Protocol):
+    """How much space the database takes."""
 
     @property
-    def name(self) -> str:
-        """Its configured name; the label `node`."""
+    def bytes(self) -> int | None:
+        """What it takes; None where that is not known."""
 
     @property
-    def simulated(self) -> bool:
-        """Whether it is a simulator."""
-
-    @property
-    def up(self) -> bool:
-        """Whether its last probe succeeded."""
-
-    @property
-    def version(self) -> str | None:
-        """Its Ollama's version; None before the first answer."""
-
-    @property
-    def probed_at(self) -> float | None:
-        """Unix time of the last probe's end; None before it."""
-
-    @property
-    def in_flight(self) -> Sized:
-        """What this gateway has running there."""
+    def free_bytes(self) -> int | None:
+        """What is left for it; None where that is not known."""
 
 
 class AttemptState(Protocol):
@@ -139,21 +125,6 @@ class AttemptState(Protocol):
         """Retries by reason."""
 
 
-@attrs.frozen
-class _NodeCopy:
-    name: str
-    up: bool
-    version: str
-    simulated: str
-    probed_at: float | None
-    in_flight: int
-
-    @classmethod
-    def of(cls, node: NodeState) -> _NodeCopy:
-        simulated = "true" if node.simulated else "false"
-        return cls(node.name, node.up, node.version or "", simulated, node.probed_at, len(node.in_flight))
-
-
 def database(state: DatabaseState) -> Families:
     """The families of the database's pool."""
     return partial(_database, state, tuple(state.closed.items()), tuple(state.queries.items()))
@@ -161,12 +132,12 @@ def database(state: DatabaseState) -> Families:
 
 def ledger(state: LedgerState) -> Families:
     """The families of the ledger."""
-    return partial(_ledger, state.pending, state.dropped)
+    return partial(_ledger, state.pending, state.kept_bytes, state.dropped)
 
 
-def fleet(nodes: Iterable[NodeState]) -> Families:
-    """The families of the nodes."""
-    return partial(_fleet, [_NodeCopy.of(node) for node in nodes])
+def size(state: SizeState) -> Families:
+    """The families of the database's size."""
+    return partial(_known, ((STORE_SIZE, state.bytes), (STORE_FREE, state.free_bytes)))
 
 
 def attempts(state: AttemptState) -> Families:
@@ -194,16 +165,16 @@ def _database(
     yield values(DB_QUERIES, queries)
 
 
-def _ledger(pending: int, dropped: int) -> Iterable[Family]:
+def _ledger(pending: int, kept_bytes: int | None, dropped: int) -> Iterable[Family]:
     yield value(LEDGER_PENDING, pending)
+    yield from _known(((LEDGER_SPOOL_BYTES, kept_bytes),))
     yield value(LEDGER_DROPPED, dropped)
 
 
-def _fleet(nodes: list[_NodeCopy]) -> Iterable[Family]:
-    yield values(NODE_UP, (((node.name,), float(node.up)) for node in nodes))
-    yield values(NODE_INFO, (((node.name, node.version, node.simulated), 1) for node in nodes))
-    yield values(NODE_LAST_PROBE, (((node.name,), node.probed_at) for node in nodes if node.probed_at is not None))
-    yield values(NODE_IN_FLIGHT, (((node.name,), node.in_flight) for node in nodes))
+def _known(figures: Iterable[tuple[Metric, float | None]]) -> Iterable[Family]:
+    """Those figures that are known; of the others there is no sample."""
+    for metric, figure in figures:
+        yield values(metric, () if figure is None else (((), figure),))
 
 
 def _attempts(ended: tuple[tuple[tuple[str, str], int], ...], retries: tuple[tuple[str, int], ...]) -> Iterable[Family]:

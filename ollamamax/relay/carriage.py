@@ -74,9 +74,13 @@ class RelayReport:
         loaded: whether the answer says that a model was only loaded or unloaded.
         usage: what the node reported.
         first_token_at: when the first content was handed to the client's transport; streams only.
+        last_content_at: when the last one was; of streams of events only.
         started_at: when the relay began.
         head_at: when the node's head arrived.
         finished_at: when it was over.
+        own_seconds: the part of it in which nobody else was waited for, neither node nor client: until the request was
+            with the node's connection, or a connection was asked for, and from the end of the node's answer to that of
+            the client's. What is done between two pieces of an answer is not in it.
         bytes_out: of the body, framing left out.
     """
 
@@ -89,5 +93,7 @@ class RelayReport:
     loaded: bool = False
     broke: bool = False
     first_token_at: float | None = None
+    last_content_at: float | None = None
     head_at: float | None = None
+    own_seconds: float = 0.0
     bytes_out: int = 0

@@ -49,6 +49,7 @@ class CompletionsVerdict:
 
     def __init__(self) -> None:
         self._first_token_at: float | None = None
+        self._last_content_at: float | None = None
         self._reason = b""
         self._usage = NO_USAGE
         self._done = False
@@ -58,6 +59,8 @@ class CompletionsVerdict:
         """Takes an event, with its blank line, that went to the client at `now`, in seconds of the clock."""
         if self._first_token_at is None or not _is_more_text(event):
             self._read(fields(event)[1], now)
+        else:
+            self._last_content_at = now
 
     def verdict(self) -> Verdict:
         """Judges what was fed so far."""
@@ -69,6 +72,7 @@ class CompletionsVerdict:
             done=self._done,
             error=self._error,
             first_token_at=self._first_token_at,
+            last_content_at=self._last_content_at,
         )
 
     def _read(self, data: bytes, now: float) -> None:
@@ -83,8 +87,10 @@ class CompletionsVerdict:
         for choice in choices:
             if not is_empty(choice.finish_reason):
                 self._reason = bytes(choice.finish_reason)
-            if self._first_token_at is None and _has_content(choice):
-                self._first_token_at = now
+            if _has_content(choice):
+                self._last_content_at = now
+                if self._first_token_at is None:
+                    self._first_token_at = now
         usage = token_usage(chunk.usage)
         # Beside text stand zeros that only keep the place of the usage to come.
         if usage != NO_USAGE and not (choices and _is_zero(usage)):

@@ -70,6 +70,7 @@ class Crossing:
         self._head: ResponseHead | None = None
         self._head_at: float | None = None
         self._started_at = clock.seconds()
+        self._handed_at = self._started_at
         self._done = False
         self._report: RelayReport | None = None
 
@@ -92,6 +93,7 @@ class Crossing:
             self._settle(InternalError())
         else:
             self._exchange = exchange
+            self._handed_at = self._clock.seconds()
             if self._done:
                 exchange.abort()
         return self._result
@@ -213,8 +215,9 @@ class Crossing:
     def _leave(self) -> None:
         self._drop_node()
         self._stop()
-        verdict = None if self._passage is None else self._passage.finish(self._clock.seconds())[1]
-        self._result.callback(self._make_report(Ending("client_disconnected"), verdict))
+        now = self._clock.seconds()
+        verdict = None if self._passage is None else self._passage.finish(now)[1]
+        self._result.callback(self._make_report(Ending("client_disconnected"), verdict, now))
         self._over(self)
 
     def _settle(self, error: GatewayError | None) -> None:
@@ -224,7 +227,8 @@ class Crossing:
             return
         passage = self._passage
         assert passage is not None
-        last, verdict = passage.finish(self._clock.seconds())
+        over_at = self._clock.seconds()
+        last, verdict = passage.finish(over_at)
         if reply.status is None and verdict is not None and verdict.cut:
             # The client has nothing of it yet, and can be told in the words of its API.
             self._fail(NodeTruncated(framed=True))
@@ -241,7 +245,7 @@ class Crossing:
         end = ending(reply.status, answer, verdict, error, streaming=passage.streaming, sized=reply.sized)
         if end.frame is not None:
             reply.write(end.frame)
-        report = self._make_report(end, verdict, broke=error is not None)
+        report = self._make_report(end, verdict, over_at, broke=error is not None)
         if end.broken:
             self._report = report
             reply.break_off().addBoth(self._broken_off)
@@ -280,7 +284,8 @@ class Crossing:
             self._reply.begin(self._head, body_follows=True)
         self._reply.write(data)
 
-    def _make_report(self, end: Ending, verdict: Verdict | None, *, broke: bool = False) -> RelayReport:
+    def _make_report(self, end: Ending, verdict: Verdict | None, over_at: float, *, broke: bool = False) -> RelayReport:
+        now = self._clock.seconds()
         return RelayReport(
             outcome=end.outcome,
             status=self._reply.status,
@@ -289,9 +294,11 @@ class Crossing:
             loaded=verdict is not None and verdict.loaded,
             broke=broke,
             first_token_at=None if verdict is None else verdict.first_token_at,
+            last_content_at=None if verdict is None else verdict.last_content_at,
             started_at=self._started_at,
             head_at=self._head_at,
-            finished_at=self._clock.seconds(),
+            finished_at=now,
+            own_seconds=(self._handed_at - self._started_at) + (now - over_at),
             bytes_out=self._reply.bytes_out,
         )
 

@@ -42,6 +42,7 @@ class MessagesVerdict:
 
     def __init__(self) -> None:
         self._first_token_at: float | None = None
+        self._last_content_at: float | None = None
         self._usage = NO_USAGE
         self._reason = b""
         self._done = False
@@ -57,6 +58,8 @@ class MessagesVerdict:
             or b'"error"' in event
         ):
             self._read(*fields(event), now)
+        else:
+            self._last_content_at = now
 
     def verdict(self) -> Verdict:
         """Judges what was fed so far."""
@@ -72,6 +75,7 @@ class MessagesVerdict:
             done=self._done,
             error=self._error,
             first_token_at=self._first_token_at,
+            last_content_at=self._last_content_at,
         )
 
     def _read(self, name: bytes, data: bytes, now: float) -> None:
@@ -87,8 +91,10 @@ class MessagesVerdict:
             self._usage = token_usage(event.usage)
             delta = read(_read_content, event.delta)
             self._reason = b"" if delta is None else bytes(delta.stop_reason)
-        elif self._first_token_at is None and _has_content(event):
-            self._first_token_at = now
+        elif _has_content(event):
+            self._last_content_at = now
+            if self._first_token_at is None:
+                self._first_token_at = now
 
 
 def outcome_of_stop(reason: bytes) -> str:

@@ -63,6 +63,7 @@ class ResponsesVerdict:
 
     def __init__(self) -> None:
         self._first_token_at: float | None = None
+        self._last_content_at: float | None = None
         self._usage = NO_USAGE
         self._length = False
         self._done = False
@@ -81,6 +82,7 @@ class ResponsesVerdict:
         ):
             self._count += 1
             self._last = event
+            self._last_content_at = now
             return
         name, data = fields(event)
         if data:
@@ -103,6 +105,7 @@ class ResponsesVerdict:
             error=self._error,
             first_token_at=self._first_token_at,
             next_number=self._next_number(),
+            last_content_at=self._last_content_at,
         )
 
     def _read(self, name: bytes, data: bytes, now: float, *, whole: bool) -> None:
@@ -120,8 +123,10 @@ class ResponsesVerdict:
             response = read(_read_response, event.response) or ResponseObject()
             self._usage = token_usage(response.usage)
             self._length = is_cut_by_length(response)
-        elif self._first_token_at is None and _has_content(kind, event):
-            self._first_token_at = now
+        elif _has_content(kind, event):
+            self._last_content_at = now
+            if self._first_token_at is None:
+                self._first_token_at = now
 
     def _ended(self, kind: bytes) -> None:
         if kind in _TERMINALS:

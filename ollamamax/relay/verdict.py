@@ -37,6 +37,8 @@ class Verdict:
         cut: whether the bytes are no whole object (whole answers only).
         first_token_at: the `now` of the first content; None for whole answers and where there was none.
         next_number: the `sequence_number` of an event that would come next (Responses only).
+        last_content_at: the `now` of the last content so far; of streams of events alone, as an answer of Ollama's own
+            API tells by itself how long it was generated.
     """
 
     outcome: str
@@ -48,6 +50,7 @@ class Verdict:
     cut: bool = False
     first_token_at: float | None = None
     next_number: int = 0
+    last_content_at: float | None = None
 
 
 class EventJudge(Protocol):

@@ -13,17 +13,18 @@ import attrs
 import msgspec
 
 from ollamamax.settings import checks
+from ollamamax.settings.leaves import Leaf, leaves
 from ollamamax.settings.schema import (
-    Leaf,
     LedgerSettings,
     Limits,
+    Log,
+    MetricsSettings,
     ModelSettings,
     NodeSettings,
     Probe,
     Retries,
     Settings,
     Timeouts,
-    leaves,
 )
 from ollamamax.settings.sources import (
     Given,
@@ -44,6 +45,8 @@ __all__ = [
     "LedgerSettings",
     "Limits",
     "LoadedSettings",
+    "Log",
+    "MetricsSettings",
     "ModelSettings",
     "NodeSettings",
     "Probe",

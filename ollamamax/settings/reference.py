@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ollamamax.settings.schema import Leaf, LedgerSettings, Limits, Probe, Retries, Settings, Timeouts, leaves
+from ollamamax.settings.leaves import Leaf, leaves
+from ollamamax.settings.schema import LedgerSettings, Limits, Log, MetricsSettings, Probe, Retries, Settings, Timeouts
 from ollamamax.settings.sources import DEFAULT_CONFIG, FILE_ONLY, environment_name
 
 _OPTIONS = {
@@ -22,7 +23,8 @@ _OPTIONS = {
     "simulate": "--simulate",
 }
 _UNUSUAL_EXAMPLES = {
-    "nodes": '[nodes.desk]\nurl = "http://192.168.1.4:11434"\n\n[nodes.rack]\nurl = "http://192.168.1.5:11434"',
+    "nodes": '[nodes.desk]\nurl = "http://192.168.1.4:11434"\n\n[nodes.rack]\nurl = "http://192.168.1.5:11434"\n'
+    'memory_bytes = "24 GiB"\ndisk_bytes = "1 TB"',
     "models": '[models."llama3.2:3b"]\nfirst_byte_seconds = 600\nidle_seconds = 300',
 }
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024))
@@ -33,6 +35,8 @@ _SECTIONS = {
     "probe": Probe,
     "retries": Retries,
     "ledger": LedgerSettings,
+    "log": Log,
+    "metrics": MetricsSettings,
 }
 
 _HEAD = f"""\

@@ -8,20 +8,21 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from ollamamax.names import normalized
 from ollamamax.settings import checks
 from ollamamax.settings.checks import Refused
-from ollamamax.settings.schema import Leaf, ModelSettings, NodeSettings, leaves
+from ollamamax.settings.leaves import Leaf, leaves
+from ollamamax.settings.schema import ModelSettings, NodeSettings
 from ollamamax.settings.sources import Given, SettingsError, no_such_setting
 
 _MAX_SHOWN = 200
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}\Z")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
-_NODE_FIELDS = ("url",)
+_NODE_FIELDS = ("url", "memory_bytes", "disk_bytes")
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -113,11 +114,12 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "listen": _check_listen,
     "database": checks.check_database,
     "state_directory": _check_directory,
+    "ledger.spool_directory": _check_directory,
     "allowed_hosts": checks.check_host,
     "allowed_origins": checks.check_origin,
     "trusted_networks": checks.check_network,
 }
-_MAY_BE_EMPTY = frozenset({"database", "state_directory"})
+_MAY_BE_EMPTY = frozenset({"database", "state_directory", "ledger.spool_directory"})
 
 
 def _check(name: str, given: Given, value: object) -> None:
@@ -132,7 +134,7 @@ def _check(name: str, given: Given, value: object) -> None:
 
 
 def _nodes(leaf: Leaf, given: Given) -> tuple[NodeSettings, ...]:
-    nodes = tuple(NodeSettings(name=name, url=url) for name, url in _named_urls(leaf, given))
+    nodes = tuple(_given_nodes(leaf, given))
     seen = set()
     for node in nodes:
         for part, check in ((node.name, checks.check_node_name), (node.url, checks.check_node_url)):
@@ -146,33 +148,46 @@ def _nodes(leaf: Leaf, given: Given) -> tuple[NodeSettings, ...]:
     return nodes
 
 
-def _named_urls(leaf: Leaf, given: Given) -> list[tuple[str, str]]:
-    """Names and URLs from a table of tables, from a list of `NAME=URL`, or from such a list with commas."""
+def _given_nodes(leaf: Leaf, given: Given) -> Iterator[NodeSettings]:
+    """Nodes from a table of tables, from a list of `NAME=URL`, or from such a list with commas."""
     value = given.value
     if isinstance(value, Mapping):
-        return [(name, _table_url(leaf, given, name, table)) for name, table in value.items()]
+        for name, table in value.items():
+            yield _table_node(leaf, given, name, table)
+        return
     entries = _listed(value) if isinstance(value, str) else value
     if not isinstance(entries, Sequence):
         raise _unexpected(leaf, given, value)
-    pairs = []
     for entry in entries:
         name, separator, url = entry.partition("=") if isinstance(entry, str) else ("", "", "")
         if not separator or "://" in name:
             raise _unexpected(leaf, given, entry)
-        pairs.append((name.strip(), url.strip()))
-    return pairs
+        yield NodeSettings(name=name.strip(), url=url.strip())
 
 
-def _table_url(leaf: Leaf, given: Given, name: str, table: object) -> str:
+def _table_node(leaf: Leaf, given: Given, name: str, table: object) -> NodeSettings:
     if not isinstance(table, Mapping):
         raise _unexpected(leaf, given, table)
-    for field in table:
-        if field not in _NODE_FIELDS:
-            raise no_such_setting(f"nodes.{name}.{field}", given.origin, _NODE_FIELDS)
+    sizes = _own_values(
+        f"nodes.{name}.", NodeSettings, _NODE_FIELDS, given, {field: table[field] for field in table if field != "url"}
+    )
     url = table.get("url")
     if not isinstance(url, str):
         raise SettingsError(f"nodes.{name}.url", given.origin, "is missing or no text; expected a node's URL")
-    return url
+    return msgspec.convert({"name": name, "url": url, **sizes}, NodeSettings)
+
+
+def _own_values(
+    prefix: str, struct: type[msgspec.Struct], fields: Sequence[str], given: Given, table: Mapping[str, object]
+) -> dict[str, object]:
+    """The values of a table that has a struct's fields, as far as they may stand in a table."""
+    known = {own.name: own for own in leaves(struct, prefix)}
+    values = {}
+    for field, value in table.items():
+        if field not in fields:
+            raise no_such_setting(prefix + field, given.origin, fields)
+        values[field] = value_of(known[prefix + field], Given(value, given.origin))
+    return values
 
 
 def _models(leaf: Leaf, given: Given) -> dict[str, ModelSettings]:
@@ -182,14 +197,7 @@ def _models(leaf: Leaf, given: Given) -> dict[str, ModelSettings]:
     for name, table in given.value.items():
         if not isinstance(table, Mapping):
             raise _unexpected(leaf, given, table)
-        prefix = f"models.{name}."
-        known = {inner.name: inner for inner in leaves(ModelSettings, prefix)}
-        values = {}
-        for field, value in table.items():
-            inner = known.get(prefix + field)
-            if inner is None:
-                raise no_such_setting(prefix + field, given.origin, ModelSettings.__struct_fields__)
-            values[field] = value_of(inner, Given(value, given.origin))
+        values = _own_values(f"models.{name}.", ModelSettings, ModelSettings.__struct_fields__, given, table)
         if normalized(name) in models:
             raise refused(leaf.name, given, name, "is a model named twice; expected one table for each")
         models[normalized(name)] = msgspec.convert(values, ModelSettings)

@@ -22,7 +22,7 @@ from ollamamax.store.retention_statements import PAGES, give_back, prune
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from ollamamax.store.ledger import Runner
+    from ollamamax.store.destinations import Runner
     from ollamamax.store.pool import Work
 
 ROUND_SECONDS = 600.0

@@ -12,8 +12,10 @@ from ollamamax.fleet.dispatch import Lease
 from ollamamax.fleet.failures import Finding
 from ollamamax.fleet.nodes import Node
 from ollamamax.fleet.routing import Wanted
+from ollamamax.metrics.inference import GOOD
+from ollamamax.metrics.inference_attempts import AnsweredAttempt
 from ollamamax.relay.carriage import RelayReport
-from ollamamax.web.accounts import Account, outcome_of
+from ollamamax.web.accounts import Account, outcome_of, output_token_seconds, since
 from ollamamax.web.carrying import Carrier
 from ollamamax.web.preparing import Prepared
 
@@ -53,13 +55,15 @@ class Attempts:
         try:
             while True:
                 with await self._lease() as lease:
-                    self._account.begin(lease.node.name)
+                    self._carrier.metrics.attempts.begin(lease.node.name, self._prepared.model)
+                    self._account.begin(lease.node.name, resident=self._prepared.model in lease.node.resident)
                     try:
                         report = await attempt(lease)
                     except GatewayError as error:
                         self._failed(lease.node, error)
                     else:
                         self._answered(lease.node, report)
+                        lease.answered(report)
                         return report
         finally:
             budget.leave(self)
@@ -87,7 +91,9 @@ class Attempts:
         return lease
 
     def _answered(self, node: Node, report: RelayReport) -> None:
-        self._ended(node, report.outcome, failures.of_answer(report.outcome, report.error_code, broke=report.broke))
+        self._ended(
+            node, report.outcome, failures.of_answer(report.outcome, report.error_code, broke=report.broke), report
+        )
 
     def _failed(self, node: Node, error: GatewayError) -> None:
         """Makes ready for another attempt, or raises the failure where it is the answer."""
@@ -98,6 +104,7 @@ class Attempts:
         if reason is None or not self._may_go_to(elsewhere):
             raise error
         self._carrier.budget.take(self)
+        self._account.failed()
         self._wanted, self._failure, self._reason = elsewhere, error, reason
 
     def _elsewhere(self, node: Node) -> Wanted:
@@ -111,8 +118,36 @@ class Attempts:
             self._carrier.counts.retries["over_budget"] += 1
         return allowed
 
-    def _ended(self, node: Node, outcome: str, finding: Finding | None) -> None:
+    def _ended(self, node: Node, outcome: str, finding: Finding | None, report: RelayReport | None = None) -> None:
+        """Tells everybody of the end of an attempt.
+
+        Args:
+            node: whose it was.
+            outcome: how it ended.
+            finding: what that says against the node.
+            report: what became of the answer, with what the node told of its work, a load's time too; None without one.
+        """
         self._carrier.counts.attempts[node.name, outcome] += 1
         node.failures.attempted(
             finding, model=self._prepared.model, client=self._account.client, at=self._carrier.now()
+        )
+        if report is not None:
+            self._carrier.metrics.attempts.answered(self._observed(node, report))
+
+    def _observed(self, node: Node, report: RelayReport) -> AnsweredAttempt:
+        prepared, usage = self._prepared, report.usage
+        begun = prepared.streaming and report.status is not None and report.status < 300
+        observed = AnsweredAttempt(
+            node=node.name,
+            model=prepared.model,
+            response_start_seconds=since(report.started_at, report.head_at) if begun else None,
+        )
+        if report.loaded or prepared.only_loads:
+            return observed
+        return attrs.evolve(
+            observed,
+            first_token_seconds=since(report.started_at, report.first_token_at) if report.outcome in GOOD else None,
+            output_token_seconds=output_token_seconds(report),
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
         )

@@ -11,6 +11,7 @@ from ollamamax.errors import GatewayError, NodeConnectFailed, NodeTimedOut, Unsu
 from ollamamax.fleet.dispatch import Dispatcher, Lease
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.fleet.routing import Wanted
+from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.relay.messages import RequestHead, StreamedBody
 from ollamamax.relay.relay import Answer, Carriage, Relay, RelayReport, RelayTimeouts
 from ollamamax.settings import Settings
@@ -25,7 +26,7 @@ class RequestLedger(Protocol):
     """Where the accounts of requests are kept."""
 
     def started(self, row: LedgerRow) -> None:
-        """Records that a request was sent to a node."""
+        """Records that a request is about to be sent to a node; raises LedgerFull where it must not be."""
 
     def finished(self, row: LedgerRow) -> None:
         """Records how a request ended."""
@@ -42,6 +43,7 @@ class Carrier:
         settings: the settings in force.
         budget: how many requests may be tried again at a time.
         counts: what becomes of attempts and retries.
+        metrics: what is counted of inference.
         peers: what is believed and kept of a client.
         endpoint_of: the pattern of a request's route.
         now: the wall clock, Unix seconds.
@@ -56,6 +58,7 @@ class Carrier:
     settings: Settings
     budget: RetryBudget
     counts: AttemptCounts
+    metrics: InferenceMetrics
     peers: PeerPolicy
     endpoint_of: Callable[[GatewayRequest], str]
     now: Callable[[], float]

@@ -187,6 +187,9 @@ def _node(node: Node) -> dict[str, object]:
         "version": node.version,
         "checked_at": rfc3339(node.probed_at),
         "in_flight": len(node.in_flight),
+        "memory_bytes": node.memory_bytes,
+        "disk_bytes": node.disk_bytes,
+        "models_size_bytes": node.models_size_bytes,
         "models": sorted(node.models),
         "resident": sorted(node.resident),
     }

@@ -27,7 +27,7 @@ class Inference:
         Raises:
             GatewayError: nothing has been sent to the client yet, and this is the answer.
         """
-        account = Account(self._carrier, request, operation.name)
+        account = Account(self._carrier, request, operation)
         try:
             prepared = await prepare(request, operation, account)
             account.end(await self._carry(request, operation, prepared, account))

@@ -35,6 +35,11 @@ class Operation:
     end_user: tuple[str, ...] = ()
     is_form: bool = False
 
+    @property
+    def tells_phases(self) -> bool:
+        """Whether its answers tell how long the node took for what: Ollama's own API does, no route of `/v1`."""
+        return self.target.startswith(b"/api/")
+
 
 CHAT = Operation("chat", b"/api/chat", Answer.CHAT, streams=True, content="messages")
 GENERATE = Operation("generate", b"/api/generate", Answer.GENERATE, streams=True, content="prompt")

@@ -53,7 +53,7 @@ async def prepare(request: GatewayRequest, operation: Operation, account: Accoun
         _decode(request)
     body = parse(whole_body(request))
     requested = body.model()
-    account.note(requested_model=requested, model=normalized(requested), end_user=body.text(*operation.end_user))
+    account.asks_for(requested, body.text(*operation.end_user))
     only_loads = _only_loads(operation, body)
     if only_loads:
         account.note(operation="load")
@@ -75,7 +75,7 @@ async def _prepare_form(request: GatewayRequest, account: Account) -> Prepared:
     assert request.incoming is not None
     upload = FormUpload(request, request.incoming, _max_body_bytes(request))
     requested = await upload.model()
-    account.note(requested_model=requested, model=normalized(requested))
+    account.asks_for(requested)
     return Prepared(model=normalized(requested), requested_model=requested, body=upload, streaming=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
 from uuid import uuid4
 
@@ -19,9 +19,18 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from ollamamax.store.ledger_row import LedgerRow
     from ollamamax.web.channel import GatewayChannel
     from ollamamax.web.heads import Head
     from ollamamax.web.incoming import IncomingBody
+
+
+class HasRow(Protocol):
+    """The account of an inference request."""
+
+    @property
+    def row(self) -> LedgerRow:
+        """What is known by now."""
 
 
 class GatewayRequest(Request):
@@ -40,6 +49,7 @@ class GatewayRequest(Request):
             measured where all others are, and the connection closes after it.
         incoming: the body of a streamed request; None for all others and where there is a refusal.
         broken_off: whether the response was ended by `break_off`, so that its end was not the client's doing.
+        account: of an inference request, where its row is; the last one once everybody has been told of the end.
     """
 
     defaultContentType = None
@@ -57,6 +67,7 @@ class GatewayRequest(Request):
         self._memory = channel.site.body_memory
         self._held_bytes = 0
         self.broken_off = False
+        self.account: HasRow | None = None
 
     @property
     def client_ip(self) -> str:

@@ -77,15 +77,10 @@ class TimingResource:
         raise TypeError("the timing resource has no children of its own")
 
     def _finished(self, _result: None, request: Request, method: bytes, arrival: float) -> None:
-        left = isinstance(getattr(request, "refusal", None), ClientLeft)
-        self._ended(request, method, arrival, "before_response" if left else None)
+        self._ended(request, method, arrival, left(request, lost=False))
 
     def _broken(self, _reason: Failure, request: Request, method: bytes, arrival: float) -> None:
-        """The connection ended first. That was its client, unless the response was whole or broken off by us."""
-        if request.finished or getattr(request, "broken_off", False):
-            self._ended(request, method, arrival, None)
-        else:
-            self._ended(request, method, arrival, "mid_stream" if request.startedWriting else "before_response")
+        self._ended(request, method, arrival, left(request, lost=True))
 
     def _ended(self, request: Request, method: bytes, arrival: float, gone: Phase | None) -> None:
         self._live.discard(request)
@@ -97,6 +92,21 @@ class TimingResource:
                 self._metrics.client_disconnected(endpoint, gone)
         except Exception:  # noqa: BLE001 - a defect here costs this sample, never the response
             self._log.failure("a request could not be measured")
+
+
+def left(request: Request, *, lost: bool) -> Phase | None:
+    """In which phase of a request that has ended its client left; None for one that did not leave.
+
+    Args:
+        request: the request.
+        lost: whether the connection ended first. That was its client, unless the response was whole, or broken off by
+            us.
+    """
+    if not lost:
+        return "before_response" if isinstance(getattr(request, "refusal", None), ClientLeft) else None
+    if request.finished or getattr(request, "broken_off", False):
+        return None
+    return "mid_stream" if request.startedWriting else "before_response"
 
 
 def is_unmeasured(path: bytes) -> bool:

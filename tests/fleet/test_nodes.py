@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
+import attrs
 import pytest
 from twisted.logger import capturedLogs
 from twisted.python.failure import Failure
 
 from ollamamax.address import NodeAddress
 from ollamamax.fleet.answers import Observation
-from ollamamax.fleet.nodes import Fleet, Node
+from ollamamax.fleet.nodes import PROBE_RESULTS, Fleet, Node
 
 
 def _node(name: str) -> Node:
@@ -228,3 +229,73 @@ def test_probes_speak_for_and_against_a_node() -> None:
     fleet.remove("a")
     fleet.failed(node, "timeout", 4.0)
     assert node.failures.consecutive == 0
+
+
+def test_probes_are_counted_by_how_they_ended() -> None:
+    """From 0 on; whatever status a node answers is one result, and a removed node's late ones are not counted."""
+    fleet = Fleet([_node("a")])
+    node = fleet.nodes["a"]
+    assert dict(node.probes) == dict.fromkeys(PROBE_RESULTS, 0)
+    fleet.observed(node, _seen(), 1.0)
+    for error in ("timeout", "timeout", "status_503", "status_204"):
+        fleet.failed(node, error, 2.0)
+    fleet.remove("a")
+    fleet.observed(node, _seen(), 3.0)
+    assert +node.probes == {"ok": 1, "timeout": 2, "bad_status": 2}
+
+
+def test_state_of_a_node() -> None:
+    """It is in one at a time, and not up or down before it was asked."""
+    fleet = Fleet([_node("a")])
+    node = fleet.nodes["a"]
+    states = [node.state]
+    fleet.failed(node, "timeout", 1.0)
+    states.append(node.state)
+    fleet.observed(node, _seen(), 2.0)
+    assert [*states, node.state] == ["unprobed", "down", "up"]
+
+
+def test_memory_is_learnt_unless_it_is_set() -> None:
+    """The most that models were seen to take of the GPUs together; nothing of it seen is nothing known."""
+    fleet = Fleet([_node("a"), attrs.evolve(_node("b"), memory_setting=100)])
+    learning, told = fleet.nodes.values()
+    known = []
+    for resident in ((), ("m:latest", "n:latest", "o:latest"), ("m:latest",)):
+        for node in (learning, told):
+            fleet.observed(node, _seen(resident=resident), 1.0)
+        known.append((learning.memory_bytes, told.memory_bytes))
+    fleet.failed(learning, "timeout", 2.0)
+    assert [*known, learning.memory_bytes] == [(None, 100), (6, 100), (6, 100), 6]
+
+
+def test_size_of_a_nodes_models() -> None:
+    """As it last listed them, also while it is down; nothing before it answered, and 0 where it has none."""
+    fleet = Fleet([_node("a")])
+    node = fleet.nodes["a"]
+    sizes = [node.models_size_bytes]
+    for models in ((), ("m:latest", "m:copy"), ()):
+        fleet.observed(node, _seen(*models), 1.0)
+        sizes.append(node.models_size_bytes)
+    fleet.observed(node, _seen("m:latest"), 2.0)
+    fleet.failed(node, "timeout", 3.0)
+    assert [*sizes, node.models_size_bytes] == [None, 0, 1, 0, 1]
+
+
+def test_every_probe_is_told(flush_logged_errors: Callable[..., list[Failure]]) -> None:
+    """However it ended and whether it changed anything, with what it found; one listener's error stays with it."""
+    fleet = Fleet([_node("a")])
+    node = fleet.nodes["a"]
+    told: list[tuple[str, float]] = []
+
+    def broken(node: Node, at: float) -> None:
+        raise LookupError
+
+    fleet.probed[:] = [broken, lambda node, at: told.append((node.state, at))]
+    fleet.observed(node, _seen("m:latest"), 1.0)
+    fleet.observed(node, _seen("m:latest"), 2.0)
+    fleet.failed(node, "timeout", 3.0)
+    fleet.failed(node, "timeout", 4.0)
+    fleet.remove("a")
+    fleet.failed(node, "timeout", 5.0)
+    assert told == [("up", 1.0), ("up", 2.0), ("down", 3.0), ("down", 4.0)]
+    assert len(flush_logged_errors(LookupError)) == 4

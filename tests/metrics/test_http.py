@@ -19,7 +19,9 @@ from ollamamax.metrics.catalogue import (
     SERIES_OVERFLOWED,
 )
 from ollamamax.metrics.collectors import SafeCollector
+from ollamamax.metrics.families import CompactHistogram
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics, method_label
+from ollamamax.metrics.overflow import OVERFLOW_METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,6 +45,8 @@ class TwoFamilies:
         wanted = ("http_requests", "http_request_duration_seconds")
         families = [family for family in self._collect() if family.name in wanted]
         for family in families:
+            if isinstance(family, CompactHistogram):
+                continue  # has none, and no list of samples to take them out of
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
         return families
 
@@ -51,6 +55,7 @@ def registered(metrics: HttpMetrics) -> CollectorRegistry:
     """A registry that shows these metrics."""
     registry = CollectorRegistry()
     registry.register(SafeCollector("http", HTTP_METRICS, metrics.snapshot, print))
+    registry.register(SafeCollector("overflow", OVERFLOW_METRICS, metrics.overflow.snapshot, print))
     return registry
 
 

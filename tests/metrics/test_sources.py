@@ -30,23 +30,20 @@ class Pool:
 
 
 @attrs.define
-class Node:
-    """One node."""
-
-    name: str
-    simulated: bool = False
-    up: bool = True
-    version: str | None = "0.33.0"
-    probed_at: float | None = 1761561000.0
-    in_flight: set[object] = attrs.Factory(set)
-
-
-@attrs.define
 class Rows:
     """A ledger's queue."""
 
     pending: int = 3
+    kept_bytes: int | None = 4096
     dropped: int = 1
+
+
+@attrs.define
+class Size:
+    """How much space a database takes."""
+
+    bytes: int | None
+    free_bytes: int | None
 
 
 def samples(families: Families) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -74,25 +71,19 @@ def test_ledger() -> None:
     """Rows that wait are a gauge, rows that were lost a counter."""
     assert samples(sources.ledger(Rows())) == {
         ("ollamamax_ledger_pending", ()): 3,
+        ("ollamamax_ledger_spool_bytes", ()): 4096,
         ("ollamamax_ledger_dropped_total", ()): 1,
     }
+    assert ("ollamamax_ledger_spool_bytes", ()) not in samples(sources.ledger(Rows(kept_bytes=None)))
 
 
-def test_fleet() -> None:
-    """Each node is shown by its name; what is not known of it yet is not made up."""
-    nodes = [Node("a", in_flight={1, 2}), Node("b", simulated=True, up=False, version=None, probed_at=None)]
-    families = sources.fleet(nodes)
-    nodes[0].in_flight.clear()
-    nodes[0].up = False
-    assert samples(families) == {
-        ("ollamamax_node_up", ("a",)): 1,
-        ("ollamamax_node_up", ("b",)): 0,
-        ("ollamamax_node_info", ("a", "0.33.0", "false")): 1,
-        ("ollamamax_node_info", ("b", "", "true")): 1,
-        ("ollamamax_node_last_probe_timestamp_seconds", ("a",)): 1761561000.0,
-        ("ollamamax_node_in_flight", ("a",)): 2,
-        ("ollamamax_node_in_flight", ("b",)): 0,
+def test_size() -> None:
+    """What is not known of the database's size has no sample."""
+    assert samples(sources.size(Size(4096, 1024))) == {
+        ("ollamamax_store_size_bytes", ()): 4096,
+        ("ollamamax_store_free_bytes", ()): 1024,
     }
+    assert samples(sources.size(Size(4096, None))) == {("ollamamax_store_size_bytes", ()): 4096}
 
 
 def test_attempts() -> None:

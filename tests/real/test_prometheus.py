@@ -12,31 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypedDict
 
 import attrs
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from real.processes import Process, Processes
+from real.prometheus import PATIENCE_SECONDS, Prometheus, Result, wait_for
 
 from ollamamax.metrics.catalogue import CATALOGUE
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_SECONDS = 20.0
 SCRAPE_INTERVAL = "200ms"
 RANGE_SECONDS = 300
 STREAMS = 3
-CONFIGURATION = """\
-global:
-  scrape_interval: {interval}
-scrape_configs:
-  - job_name: ollamamax
-    metrics_path: /metrics
-    static_configs:
-      - targets: ["{target}"]
-"""
-
 RATES, QUANTILES, FAILURES, TOP, IN_FLIGHT = QUERIES = (
     "rate(http_requests_total[5m])",
     "histogram_quantile(0.95, rate(http_request_duration_seconds_bucket[5m]))",
@@ -93,55 +82,10 @@ GONE: Series = ("POST", "/api/chat", "499")
 NO_LABELS: Series = ("", "", "")
 
 
-def wait_for(condition: Callable[[], object], problem: Callable[[], object]) -> None:
-    """Waits for what is bound to happen; says what was seen where it does not."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, problem()
-        time.sleep(0.05)
+class HttpPrometheus(Prometheus):
+    """A Prometheus whose results are told by the labels of the HTTP metrics."""
 
-
-class Result(TypedDict):
-    """One element of a query's result: `value` of an instant, `values` of a range."""
-
-    metric: dict[str, str]
-    value: tuple[float, str]
-    values: list[tuple[float, str]]
-
-
-class Prometheus:
-    """A Prometheus that scrapes one target as the job `ollamamax`.
-
-    Args:
-        program: its path.
-        folder: where its configuration, its data and its log are.
-        target: `host:port`.
-    """
-
-    def __init__(self, program: str, folder: Path, target: str) -> None:
-        folder.mkdir()
-        configuration = folder / "prometheus.yml"
-        configuration.write_text(CONFIGURATION.format(interval=SCRAPE_INTERVAL, target=target), encoding="utf-8")
-        self._log = folder / "log"
-        with self._log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={configuration}",
-                    f"--storage.tsdb.path={folder / 'data'}",
-                    "--web.listen-address=127.0.0.1:0",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        self._client = httpx.Client(timeout=PATIENCE_SECONDS)
-        self._moment: dict[str, str] = {}
-
-    def wait_ready(self) -> None:
-        """Waits until it answers queries; it takes a free port and tells it in its log."""
-        wait_for(self._is_listening, self.text)
-        wait_for(lambda: self._client.get("/-/ready").status_code == 200, self.text)
+    _moment = ""
 
     def value(self, query: str) -> dict[Series, float]:
         """The result of an instant query, by the labels that a series of the server has; absent labels are empty."""
@@ -157,34 +101,10 @@ class Prometheus:
         """Makes every query from now on one about this moment, of which all samples are there."""
         moment = time.time()
         wait_for(lambda: min(self.value("timestamp(http_requests_in_flight)").values()) > moment, self.text)
-        self._moment = {"time": str(moment)}
-
-    def text(self) -> str:
-        """What it has logged."""
-        return self._log.read_text(errors="replace")
-
-    def stop(self) -> None:
-        """Ends it."""
-        self._client.close()
-        self._process.terminate()
-        try:
-            self._process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-
-    def _is_listening(self) -> bool:
-        assert self._process.poll() is None, self.text()
-        found = re.search(r'"Listening on".* address=(\S+)', self.text())
-        if found is not None:
-            self._client.base_url = httpx.URL(f"http://{found[1]}")
-        return found is not None
+        self._moment = str(moment)
 
     def _result(self, query: str) -> Sequence[Result]:
-        answer = self._client.post("/api/v1/query", data={"query": query} | self._moment).json()
-        assert answer["status"] == "success", answer
-        result: Sequence[Result] = answer["data"]["result"]
-        return result
+        return self.instant(query, **({"time": self._moment} if self._moment else {}))
 
 
 def _series(labels: Mapping[str, str]) -> Series:
@@ -192,9 +112,9 @@ def _series(labels: Mapping[str, str]) -> Series:
 
 
 @contextmanager
-def scraping(program: str, folder: Path, gateway: Process) -> Iterator[Prometheus]:
+def scraping(program: str, folder: Path, gateway: Process) -> Iterator[HttpPrometheus]:
     """A Prometheus that scrapes the gateway, for the time of a `with` block."""
-    prometheus = Prometheus(program, folder, gateway.url.removeprefix("http://"))
+    prometheus = HttpPrometheus(program, folder, [gateway.url.removeprefix("http://")], SCRAPE_INTERVAL)
     try:
         prometheus.wait_ready()
         yield prometheus
@@ -251,7 +171,7 @@ def endless_stream(gateway: Process) -> Iterator[None]:
         yield
 
 
-def wait_until_scraped(prometheus: Prometheus, expected: Counter[Series]) -> None:
+def wait_until_scraped(prometheus: HttpPrometheus, expected: Counter[Series]) -> None:
     """Waits until Prometheus shows exactly these counts."""
     seen: dict[Series, float] = {}
 
@@ -381,7 +301,8 @@ def promtool(program: Callable[..., str], *arguments: str, text: bytes = b"") ->
 @pytest.mark.parametrize("page", ["README.md", "docs/prometheus.md"])
 def test_the_configuration_that_is_shown_is_one(page: str, program: Callable[..., str], tmp_path: Path) -> None:
     """`promtool check config` accepts what the page tells a user to write."""
-    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    (shown,) = (block for block in blocks if "scrape_configs:" in block)
     configuration = tmp_path / "prometheus.yml"
     configuration.write_text(shown, encoding="utf-8")
     status, printed = promtool(program, "check", "config", str(configuration))

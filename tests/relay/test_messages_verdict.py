@@ -41,13 +41,15 @@ def judged(*events: bytes) -> Verdict:
 )
 def test_reasons(reason: bytes, outcome: str) -> None:
     """The reason of the end tells the outcome, where the last event came; the usage is that beside it."""
-    assert judged(START, TOKEN, delta(reason), STOP) == Verdict(outcome, Usage(4, 6), done=True, first_token_at=1.0)
+    assert judged(START, TOKEN, delta(reason), STOP) == Verdict(
+        outcome, Usage(4, 6), done=True, first_token_at=1.0, last_content_at=1.0
+    )
     assert judged(START, TOKEN, delta(reason)).outcome == "incomplete"
 
 
 def test_a_stream_that_breaks_off_has_reported_nothing() -> None:
     """What its first event says is an estimate."""
-    assert judged(START, TOKEN) == Verdict("incomplete", first_token_at=1.0)
+    assert judged(START, TOKEN) == Verdict("incomplete", first_token_at=1.0, last_content_at=1.0)
 
 
 @pytest.mark.parametrize("usage", [b"null", b"7", b'{"input_tokens":-1,"output_tokens":' + b"6" * 5000 + b"}"])
@@ -120,7 +122,15 @@ def test_names_count_where_the_data_have_no_type() -> None:
 )
 def test_first_token(each: bytes, counts: bool) -> None:
     """The first token is the first event with text, thinking or a tool call."""
-    assert judged(START, each, delta(b'"end_turn"'), STOP).first_token_at == (1.0 if counts else None)
+    verdict = judged(START, each, delta(b'"end_turn"'), STOP)
+    assert (verdict.first_token_at, verdict.last_content_at) == ((1.0, 1.0) if counts else (None, None))
+
+
+def test_the_last_content() -> None:
+    """Is that of the last event with content: text that need not be read, or a tool call's words."""
+    tool = event(b"content_block_start", b'"content_block":{"type":"tool_use","name":"x","input":{}}')
+    assert judged(START, TOKEN, TOKEN, delta(b'"end_turn"'), STOP).last_content_at == 2.0
+    assert judged(START, TOKEN, TOKEN, tool, event(b"content_block_stop"), STOP).last_content_at == 3.0
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda text: b"data: " + text + b"\n\n") | st.just(TOKEN), max_size=8))

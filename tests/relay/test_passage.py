@@ -1,18 +1,14 @@
-"""Answers on their way: what goes on, and what it means, for every answer that was recorded."""
+"""Answers on their way: what goes on, and who reads it; recorded ones are in `test_recorded_verdicts`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import attrs
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from relay.bodies import Body, split_at
 
 from ollamamax.relay.answers import Answer
 from ollamamax.relay.passage import Passage, passage_of
-from ollamamax.relay.usage import NO_USAGE, Usage
+from ollamamax.relay.usage import NO_USAGE
 from ollamamax.relay.verdict import Verdict
 
 CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
@@ -21,52 +17,11 @@ CHAT, COMPLETIONS, RESPONSES, MESSAGES = (
     Answer.RESPONSES,
     Answer.MESSAGES,
 )
-# By hand, from the recordings: answer, streaming, outcome, (input, output, cached), the chunk of the body with the
-# first content (None: no first token).
-TABLE: dict[tuple[str, str], tuple[Answer, bool, str, tuple[int | None, int | None, int | None], int | None]] = {
-    ("0.24", "v1-chat-whole"): (CHAT, False, "length", (18, 6, None), None),
-    ("0.33", "v1-chat-whole"): (CHAT, False, "success", (4, 6, None), None),
-    ("0.24", "v1-chat-stream"): (CHAT, True, "length", (None, None, None), 0),
-    ("0.33", "v1-chat-stream"): (CHAT, True, "success", (None, None, None), 0),
-    ("0.24", "v1-chat-stream-usage"): (CHAT, True, "length", (18, 6, None), 0),
-    ("0.33", "v1-chat-stream-usage"): (CHAT, True, "success", (4, 6, None), 0),
-    ("0.33", "v1-chat-think-stream"): (CHAT, True, "success", (None, None, None), 0),
-    ("0.33", "v1-chat-tools-stream"): (CHAT, True, "success", (None, None, None), 0),
-    ("0.33", "v1-chat-cut-mid-stream"): (CHAT, True, "incomplete", (None, None, None), 0),
-    ("0.33", "v1-chat-engine-dies-mid-stream"): (CHAT, True, "incomplete", (None, None, None), 0),
-    ("0.24", "v1-completions-whole"): (COMPLETIONS, False, "length", (18, 6, None), None),
-    ("0.33", "v1-completions-whole"): (COMPLETIONS, False, "success", (4, 6, None), None),
-    ("0.24", "v1-completions-stream-usage"): (COMPLETIONS, True, "length", (18, 6, None), 0),
-    ("0.33", "v1-completions-stream-usage"): (COMPLETIONS, True, "success", (4, 6, None), 0),
-    ("0.24", "v1-embeddings"): (Answer.V1_EMBEDDINGS, False, "success", (10, None, None), None),
-    ("0.33", "v1-embeddings"): (Answer.V1_EMBEDDINGS, False, "success", (4, None, None), None),
-    ("0.24", "v1-embeddings-base64"): (Answer.V1_EMBEDDINGS, False, "success", (7, None, None), None),
-    ("0.33", "v1-embeddings-base64"): (Answer.V1_EMBEDDINGS, False, "success", (2, None, None), None),
-    # Ollama calls a response `completed` also where its tokens were used up.
-    ("0.24", "v1-responses-whole"): (RESPONSES, False, "success", (18, 6, 0), None),
-    ("0.33", "v1-responses-whole"): (RESPONSES, False, "success", (4, 6, 0), None),
-    ("0.24", "v1-responses-stream"): (RESPONSES, True, "success", (18, 6, 0), 4),
-    ("0.33", "v1-responses-stream"): (RESPONSES, True, "success", (4, 6, 0), 4),
-    ("0.33", "v1-responses-cut-mid-stream"): (RESPONSES, True, "incomplete", (None, None, None), 4),
-    ("0.24", "v1-messages-whole"): (MESSAGES, False, "length", (18, 6, None), None),
-    ("0.33", "v1-messages-whole"): (MESSAGES, False, "success", (4, 6, None), None),
-    ("0.24", "v1-messages-stream"): (MESSAGES, True, "length", (18, 6, None), 2),
-    ("0.33", "v1-messages-stream"): (MESSAGES, True, "success", (4, 6, None), 2),
-    ("0.33", "v1-messages-think-stream"): (MESSAGES, True, "success", (4, 11, None), 2),
-    ("0.33", "v1-messages-tools-stream"): (MESSAGES, True, "success", (4, 4, None), 1),
-    ("0.33", "v1-messages-cut-mid-stream"): (MESSAGES, True, "incomplete", (None, None, None), 2),
-}
 
 
-def passage_for(
-    answer: Answer, streaming: bool, *, body: Body | None = None, drops_usage: bool = False, **changed: Any
-) -> Passage:
-    """The passage of a recorded answer, or of a stream of events."""
+def passage_for(answer: Answer, streaming: bool, *, drops_usage: bool = False, **changed: Any) -> Passage:
+    """The passage of an answer; of a stream of events where nothing else is said."""
     given: dict[str, Any] = {"status": 200, "content_type": b"text/event-stream", "sized": False}
-    if body is not None:
-        given["status"] = body.head.status
-        given["content_type"] = body.head.first(b"content-type") or b""
-        given["sized"] = body.head.first(b"content-length") is not None
     return passage_of(answer, streaming=streaming, drops_usage=drops_usage, **given | changed)
 
 
@@ -76,65 +31,6 @@ def passed(passage: Passage, pieces: list[bytes]) -> tuple[bytes, Verdict]:
     last, verdict = passage.finish(float(len(pieces)))
     assert verdict is not None
     return gone + last, verdict
-
-
-def test_every_recorded_inference_is_in_the_table(recorded: dict[tuple[str, str], Any]) -> None:
-    """Nothing that a real server answered well is left out."""
-    well = {key for key, each in recorded.items() if key[1].startswith("v1-") and each.raw.startswith(b"HTTP/1.1 200 ")}
-    assert {key for key in well if key[1] not in ("v1-models", "v1-model")} == set(TABLE)
-
-
-@pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key[1]}-{key[0]}")
-def test_recorded_answers(key: tuple[str, str], recorded: dict[tuple[str, str], Any]) -> None:
-    """Every recorded answer passes unchanged, chunk by chunk, and means what a person reads in it."""
-    answer, streaming, outcome, usage, first = TABLE[key]
-    body = Body(recorded[key].raw)
-    passage = passage_for(answer, streaming, body=body)
-    for now, piece in enumerate(body.pieces):
-        assert passage.feed(piece, float(now)) is piece
-    last, verdict = passage.finish(99.0)
-    assert verdict is not None
-    assert (last, verdict.outcome, verdict.usage) == (b"", outcome, Usage(*usage))
-    assert verdict.first_token_at == (None if first is None else float(first))
-    assert (verdict.done, verdict.error, verdict.loaded) == (outcome != "incomplete", False, False)
-    assert verdict.mid_line is False
-    if answer is RESPONSES and streaming:
-        assert verdict.next_number == len(body.pieces)
-    assert (passage.streaming, passage.resized) == (streaming, False)
-
-
-@settings(max_examples=60)
-@given(key=st.sampled_from(sorted(TABLE)), drops_usage=st.booleans(), data=st.data())
-def test_any_split_means_the_same(
-    key: tuple[str, str], drops_usage: bool, recorded: dict[tuple[str, str], Any], data: st.DataObject
-) -> None:
-    """Neither what goes on nor the verdict depends on how an answer was cut on its way."""
-    body = Body(recorded[key].raw)
-    whole = b"".join(body.pieces)
-    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=30))
-    made = [passage_for(*TABLE[key][:2], body=body, drops_usage=drops_usage) for _ in range(3)]
-    ways = [[whole], split_at(whole, cuts), [whole[at : at + 1] for at in range(len(whole))]]
-    found = [passed(passage, way) for passage, way in zip(made, ways, strict=True)]
-    assert len({text for text, _ in found}) == 1
-    assert found[0][0] == whole or (drops_usage and key[1].endswith("stream-usage"))
-    verdicts = [attrs.evolve(verdict, first_token_at=None) for _, verdict in found]
-    assert verdicts[0] == verdicts[1] == verdicts[2]
-    assert verdicts[0].usage == Usage(*TABLE[key][3])
-    assert len({verdict.first_token_at is None for _, verdict in found}) == 1
-
-
-@pytest.mark.parametrize("key", [key for key in TABLE if TABLE[key][1]], ids=lambda key: f"{key[1]}-{key[0]}")
-def test_a_stream_cut_anywhere(key: tuple[str, str], recorded: dict[tuple[str, str], Any]) -> None:
-    """Of a stream that ends anywhere whole events have gone on, and it is whole only where its last one came."""
-    body = Body(recorded[key].raw)
-    whole = b"".join(body.pieces)
-    size = len(whole)
-    # Everywhere in the last bytes, and here and there in the last event and before it.
-    for cut in (*range(0, size - 1200, 97), *range(size - 1200, size - 60, 7), *range(size - 60, size - 2)):
-        text = whole[: max(cut, 0)]
-        gone, verdict = passed(passage_for(*TABLE[key][:2], body=body), [text])
-        assert gone == text[: text.rfind(b"\n\n") + 2 if b"\n\n" in text else 0]
-        assert (verdict.outcome, verdict.done, verdict.mid_line) == ("incomplete", False, False)
 
 
 @pytest.mark.parametrize(

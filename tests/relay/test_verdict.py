@@ -1,86 +1,16 @@
-"""What answers mean."""
+"""What answers of Ollama's own API mean; recorded ones are in `test_recorded_verdicts`."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from relay.bodies import Body, selectable
 
 from ollamamax.relay.answers import Answer
 from ollamamax.relay.verdict import NO_USAGE, ManagementVerdict, NativeVerdict, Usage, Verdict
-
-# By hand, from the recordings: answer, streaming, outcome, whether it only loaded, (input, output), index of the first
-# read of the body with content (None: no first token), seconds (total, load, prompt, output) in nanoseconds.
-TABLE: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("0.33", "generate-stream"): (
-        Answer.GENERATE,
-        True,
-        "success",
-        False,
-        (4, 6),
-        0,
-        (555774979, 515195311, 5431343, 31062403),
-    ),
-    ("0.33", "generate-whole"): (
-        Answer.GENERATE,
-        False,
-        "success",
-        False,
-        (4, 6),
-        None,
-        (41375510, 1501399, 6756070, 30743965),
-    ),
-    ("0.33", "generate-raw-stop"): (
-        Answer.GENERATE,
-        False,
-        "success",
-        False,
-        (3, 3),
-        None,
-        (25737377, 2095300, 5517702, 15860823),
-    ),
-    ("0.33", "generate-load"): (Answer.GENERATE, True, "success", True, (None, None), None, None),
-    ("0.33", "generate-unload"): (Answer.GENERATE, True, "success", True, (None, None), None, None),
-    ("0.33", "chat-load"): (Answer.CHAT, True, "success", True, (None, None), None, None),
-    ("0.33", "chat-stream"): (Answer.CHAT, True, "success", False, (4, 6), 0, (41880079, 1691121, 5503050, 30431475)),
-    ("0.33", "chat-whole"): (
-        Answer.CHAT,
-        False,
-        "success",
-        False,
-        (4, 6),
-        None,
-        (41422039, 1835275, 5624777, 30355271),
-    ),
-    ("0.33", "chat-think-stream"): (
-        Answer.CHAT,
-        True,
-        "success",
-        False,
-        (4, 11),
-        0,
-        (833032259, 766078924, 5681425, 55949047),
-    ),
-    ("0.33", "chat-tools-stream"): (
-        Answer.CHAT,
-        True,
-        "success",
-        False,
-        (4, 4),
-        0,
-        (33467078, 1711821, 5570489, 20538084),
-    ),
-    ("0.33", "chat-cut-mid-stream"): (Answer.CHAT, True, "stream_error", False, (None, None), 0, None),
-    ("0.33", "generate-cut-mid-stream"): (Answer.GENERATE, True, "stream_error", False, (None, None), 0, None),
-    ("0.33", "chat-engine-dies-mid-stream"): (Answer.CHAT, True, "stream_error", False, (None, None), 0, None),
-    ("0.24", "chat-stream"): (Answer.CHAT, True, "length", False, (18, 6), 0, (24909232, 4959788, 11244494, 7305615)),
-    ("0.33", "embed-empty"): (Answer.EMBED, False, "success", False, (None, None), None, None),
-    ("0.33", "embeddings"): (Answer.EMBEDDINGS, False, "success", False, (None, None), None, None),
-}
 
 
 def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Verdict:
@@ -88,50 +18,6 @@ def judged(judge: NativeVerdict | ManagementVerdict, pieces: list[bytes]) -> Ver
     for now, piece in enumerate(pieces):
         judge.feed(piece, float(now))
     return judge.finish(float(len(pieces)))
-
-
-@pytest.mark.parametrize("key", TABLE, ids=lambda key: f"{key[1]}-{key[0]}")
-def test_recorded_answers(key: tuple[str, str], recorded: dict[tuple[str, str], Any]) -> None:
-    """Every recorded inference answer means what a person reads in it."""
-    answer, streaming, outcome, loaded, (input_tokens, output_tokens), first, phases = TABLE[key]
-    verdict = judged(NativeVerdict(answer, streaming), Body(recorded[key].raw).pieces)
-    assert (verdict.outcome, verdict.loaded) == (outcome, loaded)
-    assert (verdict.usage.input_tokens, verdict.usage.output_tokens) == (input_tokens, output_tokens)
-    assert verdict.first_token_at == (None if first is None else float(first))
-    seconds = (None,) * 4 if phases is None else tuple(value / 1e9 for value in phases)
-    usage = verdict.usage
-    assert (usage.total_seconds, usage.load_seconds, usage.prompt_seconds, usage.output_seconds) == seconds
-    assert verdict.error == (outcome == "stream_error")
-
-
-@settings(max_examples=60)
-@given(key=st.sampled_from(sorted(TABLE)), data=st.data())
-def test_any_split_means_the_same(
-    key: tuple[str, str], recorded: dict[tuple[str, str], Any], data: st.DataObject
-) -> None:
-    """The verdict does not depend on how an answer was cut on its way."""
-    answer, streaming = TABLE[key][:2]
-    body = b"".join(Body(recorded[key].raw).pieces)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=30)))
-    places = [0, *cuts, len(body)]
-    pieces = [body[a:b] for a, b in pairwise(places)]
-    whole = judged(NativeVerdict(answer, streaming), [body])
-    cut = judged(NativeVerdict(answer, streaming), pieces)
-    assert (cut.outcome, cut.usage, cut.done, cut.error, cut.loaded) == (
-        whole.outcome, whole.usage, whole.done, whole.error, whole.loaded)  # fmt: skip
-    assert (cut.first_token_at is None) == (whole.first_token_at is None)
-
-
-@pytest.mark.parametrize(("version", "name", "tokens"), [("0.33", "embed-one", 2), ("0.24", "embed-many", 5)])
-def test_embeddings_usage(version: str, name: str, tokens: int, recorded: dict[tuple[str, str], Any]) -> None:
-    """An embed answer tells its input; there is no output to tell."""
-    body = b"".join(Body(recorded[version, name].raw).pieces)
-    usage = judged(NativeVerdict(Answer.EMBED, False), [body]).usage
-    assert usage.input_tokens is not None
-    assert usage.output_tokens is None
-    assert usage.output_seconds is None
-    assert usage.total_seconds is not None
-    assert f'"prompt_eval_count":{usage.input_tokens}'.encode() in body
 
 
 @pytest.mark.parametrize(

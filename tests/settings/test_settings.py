@@ -123,6 +123,14 @@ def test_nodes_are_taken_whole_from_one_source() -> None:
     assert loaded({"nodes": []}, variable).sources["nodes"] == "OLLAMAMAX_NODES"
 
 
+def test_a_node_may_say_its_sizes() -> None:
+    """In the file, as other sizes are written; a node without them has none."""
+    table = '[nodes.a]\nurl = "http://a"\nmemory_bytes = "24 GiB"\ndisk_bytes = 1000\n[nodes.b]\nurl = "http://b"'
+    first, second = loaded({}, {}, ollamamax=table).settings.nodes
+    assert (first.memory_bytes, first.disk_bytes) == (24 * 1024**3, 1000)
+    assert (second.memory_bytes, second.disk_bytes) == (None, None)
+
+
 def test_a_models_own_timeouts_replace_only_what_they_name() -> None:
     """`timeouts_for` by the normalised name; every other model has the general ones."""
     table = '[timeouts]\nidle_seconds = 5\n[models."Llama3.2"]\nfirst_byte_seconds = 900\n'
@@ -330,6 +338,15 @@ def test_a_wrong_variable_is_refused_in_one_line(environ: Mapping[str, str], lin
         ('[nodes.desk]\nulr = "x"', 'nodes.desk.ulr (from {path}): no such setting; did you mean "url"?'),
         ("[nodes.desk]", "nodes.desk.url (from {path}): is missing or no text; expected a node's URL"),
         ("[nodes.desk]\nurl = 4", "nodes.desk.url (from {path}): is missing or no text; expected a node's URL"),
+        ('[nodes.a]\nname = "b"', "nodes.a.name (from {path}): no such setting; "),
+        (
+            '[nodes.a]\nurl = "http://x"\nmemory_bytes = "much"',
+            'nodes.a.memory_bytes (from {path}): "much" is no size; expected bytes, or a size like "64 MiB"',
+        ),
+        (
+            '[nodes.a]\nurl = "http://x"\ndisk_bytes = 0',
+            "nodes.a.disk_bytes (from {path}): 0 cannot be used; expected bytes, or a size like",
+        ),
         ('[nodes."a b"]\nurl = "http://x"', 'nodes (from {path}): "a b" is no name for a node; expected 1 to 64 of'),
         ('[nodes.a]\nurl = "ftp://x"', 'nodes (from {path}): "ftp://x" is not a node\'s URL: expected a URL like'),
         ("models = 4", 'models (from {path}): 4 cannot be used; expected a table [models."NAME"]'),
@@ -417,7 +434,9 @@ def test_public_shows_every_setting_with_source_and_default() -> None:
     assert json.loads(json.dumps(result.public())) == result.public()
     assert row(result, "simulate") == {"name": "simulate", "value": 2, "source": "--simulate", "default": 0}
     assert row(result, "allowed_hosts")["value"] == ["a.example", "b.example"]
-    assert row(result, "nodes")["value"] == [{"name": "ollama", "url": "http://127.0.0.1:11434"}]
+    assert row(result, "nodes")["value"] == [
+        {"name": "ollama", "url": "http://127.0.0.1:11434", "memory_bytes": None, "disk_bytes": None}
+    ]
     assert row(result, "limits.max_blob_bytes")["value"] is None
     assert row(result, "timeouts.connect_seconds")["default"] == 2.0
     names = [one["name"] for one in result.public()["settings"]]  # type: ignore[attr-defined]

@@ -7,15 +7,20 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.threadpool import ThreadPool
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.store.queries import Selection
+from ollamamax.store.size import StoreSize
 from ollamamax.store.statistics import PoolStatistics
 from ollamamax.store.usage import Key, Sums, Usage, UsageQuery
 
 
 class MemoryLedger:
-    """Rows in a list each, as they come; `fault` makes reading fail; what was asked for, and `used` for an answer."""
+    """Rows in a list each, as they come; `fault` makes reading fail, `is_full` has requests refused.
+
+    It keeps what was asked for; `used` is the answer to questions about usage.
+    """
 
     def __init__(self) -> None:
         self.begun: list[LedgerRow] = []
@@ -25,9 +30,13 @@ class MemoryLedger:
         self.used: dict[Key, Sums] = {}
         self.fault: Exception | None = None
         self.pending = self.dropped = 0
+        self.kept_bytes: int | None = None
+        self.is_full = False
 
     def started(self, row: LedgerRow) -> None:
         assert not row.is_final
+        if self.is_full:
+            raise LedgerFull
         self.begun.append(row)
 
     def finished(self, row: LedgerRow) -> None:
@@ -54,9 +63,11 @@ class MemoryLedger:
 
 
 class MemoryInventory:
-    """What was recorded."""
+    """What was recorded, and `remembered` of former days; `fault` makes reading fail."""
 
     def __init__(self) -> None:
+        self.remembered: set[str] = set()
+        self.fault: Exception | None = None
         self.nodes: list[SeenNode] = []
         self.models: list[SeenModel] = []
 
@@ -64,6 +75,11 @@ class MemoryInventory:
         self.nodes += nodes
         self.models += models
         return succeed(None)
+
+    def models_seen_since(self, moment: float) -> Deferred[frozenset[str]]:
+        if self.fault is not None:
+            return fail(self.fault)
+        return succeed(frozenset(self.remembered | {model.model for model in self.models if model.seen_at >= moment}))
 
 
 class MemoryStore:
@@ -74,6 +90,7 @@ class MemoryStore:
         self.inventory = MemoryInventory()
         self.statistics = PoolStatistics("sqlite", 4)
         self.thread_pools = {"store-writer": ThreadPool(0, 1)}
+        self.size = StoreSize(4096, None)
         self.closed_after: int | None = None
 
     def close(self) -> Deferred[None]:

@@ -18,6 +18,8 @@ from ollamamax.errors import GatewayError, NodeBusy, NodeClosedEarly, NodeConnec
 from ollamamax.fleet.dispatch import Lease, SimpleDispatcher
 from ollamamax.fleet.retries import AttemptCounts
 from ollamamax.fleet.routing import Wanted
+from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.models import ModelLabels
 from ollamamax.relay.carriage import RelayReport
 from ollamamax.settings import ModelSettings, Probe, Retries, Settings
 from ollamamax.web.accounts import Account
@@ -321,13 +323,17 @@ class Trial:
             settings=Settings(),
             budget=self.house.rooms.budget,
             counts=AttemptCounts(),
+            metrics=InferenceMetrics(ModelLabels(lambda _: True), cold_start_seconds=0.1),
             now=lambda: 1.0,
         )
         prepared = Prepared("tiny:latest", "tiny", cast("bytes", self.body), streaming=True)
         self.attempts = Attempts(parts, prepared, cast("Account", self))
 
-    def begin(self, node: str) -> None:
+    def begin(self, node: str, *, resident: bool) -> None:
         self.begun.append(node)
+
+    def failed(self) -> None:
+        pass
 
     async def attempt(self, lease: Lease) -> RelayReport:
         end = self.ends.pop(0)

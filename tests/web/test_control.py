@@ -90,6 +90,9 @@ def test_nodes_and_their_health(house: House) -> None:
         "simulated": False,
         "version": "0.33.0",
         "in_flight": 0,
+        "memory_bytes": 1,
+        "disk_bytes": None,
+        "models_size_bytes": 1,
         "models": ["tiny:latest"],
         "resident": ["tiny:latest"],
     }

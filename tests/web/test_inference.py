@@ -15,6 +15,8 @@ from web.memory_store import MemoryLedger
 from ollamamax.fleet.dispatch import Lease
 from ollamamax.fleet.retries import AttemptCounts, RetryBudget
 from ollamamax.fleet.routing import Wanted
+from ollamamax.metrics.inference import InferenceMetrics
+from ollamamax.metrics.models import ModelLabels
 from ollamamax.settings import Settings
 from ollamamax.simulator.settings import EMBEDDER, TINY, SimulatorSettings
 from ollamamax.web.carrying import Carrier
@@ -255,6 +257,7 @@ def test_a_client_that_leaves_the_queue(house: House) -> None:
         settings=Settings(),
         budget=RetryBudget(0.2, 3),
         counts=AttemptCounts(),
+        metrics=InferenceMetrics(ModelLabels(lambda _: True), cold_start_seconds=0.1),
         peers=PeerPolicy.of((), "full"),
         endpoint_of=lambda _: "/api/chat",
         now=lambda: 7.0,
@@ -279,3 +282,16 @@ def test_a_client_that_leaves_the_queue(house: House) -> None:
     (row,) = ledger.ended
     assert (row.outcome, row.status, row.node, row.duration_seconds) == ("client_disconnected", None, None, 3.0)
     assert ledger.begun == []
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_what_the_ledger_has_no_room_for_goes_to_no_node(house: House, path: str) -> None:
+    """Its client hears so in the API's words and may come again; nothing speaks against the node, nothing is left."""
+    house.store.ledger.is_full = True
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    answer = house.answer("POST", path, body)
+    assert (answer.status, answer.header("x-should-retry"), answer.header("retry-after")) == (503, "true", "1")
+    assert "the gateway cannot keep the account of this request now" in answer.body.decode()
+    assert (house.node.exchanges, house.store.ledger.begun, house.attempts, house.retries) == ([], [], {}, {})
+    assert (house.row.outcome, house.row.error_code, house.row.attempts) == ("unavailable", "ledger_full", 0)
+    assert house.rooms.fleet.nodes["ollama"].failures.consecutive == 0

@@ -15,6 +15,7 @@ from ollamamax.errors import GatewayError, MethodNotAllowed
 from ollamamax.metrics.catalogue import HTTP_REQUESTS, SERIES_OVERFLOWED
 from ollamamax.metrics.collectors import SafeCollector
 from ollamamax.metrics.http import CLIENT_GONE, HTTP_METRICS, HttpMetrics, method_label
+from ollamamax.metrics.overflow import OVERFLOW_METRICS
 from ollamamax.web.routes import UNMATCHED, RouteTable
 
 METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"TRACE", b"PATCH", b"PROPFIND")
@@ -91,6 +92,7 @@ def test_every_real_route_with_every_status_of_its_code_costs_less_than_a_megaby
 
     registry = CollectorRegistry()
     registry.register(SafeCollector("http", HTTP_METRICS, metrics.snapshot, pytest.fail))
+    registry.register(SafeCollector("overflow", OVERFLOW_METRICS, metrics.overflow.snapshot, pytest.fail))
     samples = [sample for family in registry.collect() for sample in family.samples]
     counted = [sample for sample in samples if sample.name == HTTP_REQUESTS.name]
     endpoints = {sample.labels["endpoint"] for sample in counted}
