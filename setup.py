@@ -34,6 +34,7 @@ TEST = [
     "coverage>=7.10",  # follows subprocesses by itself (patch = subprocess)
     "grafana-foundation-sdk>=0.0.21,<0.0.22",  # a release may write dashboards differently; those by date come after it
     "hypothesis>=6.130",
+    "jsonschema>=4.23",  # what /metrics.json answers against its schema, of draft 2020-12
     "ollama>=0.6.2",  # the official client, run unmodified against the server; the first that can be closed
     "openai>=3",  # the official client, run unmodified against the server
     "promql-parser>=0.12,<0.13",  # takes queries of rules and dashboards apart; a minor release may do it differently

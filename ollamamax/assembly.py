@@ -44,7 +44,8 @@ from ollamamax.web.origins import OriginPolicy
 from ollamamax.web.peers import PeerPolicy
 from ollamamax.web.root import RootResource
 from ollamamax.web.routes import RouteTable
-from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource
+from ollamamax.web.status import Readiness, health_resource, readiness_resource, statistics_resource, timestamp
+from ollamamax.web.summaries import fleet_summary, inference_summary
 from ollamamax.web.timing import TimingResource
 
 if TYPE_CHECKING:
@@ -186,15 +187,24 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             health=health,
             stats=stats,
             configuration=loaded.public(),
+            now=time.time,
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
-        statistics=statistics_resource(store.statistics.as_json, time.time),
+        statistics=statistics_resource(
+            store.statistics.as_json,
+            {
+                "fleet": lambda: fleet_summary(fleet.nodes.values()),
+                "inference": lambda: inference_summary(counted, since=timestamp(started_at)),
+            },
+            time.time,
+        ),
     )
     policy = OriginPolicy.of(settings.allowed_hosts, settings.allowed_origins, socket.gethostname())
     root = TimingResource(GuardResource(routed, policy, routes), metrics.http, routes, reactor.seconds)
 
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
+    metrics.watch_size(lambda: store.size)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: counts)

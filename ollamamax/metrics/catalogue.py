@@ -51,11 +51,15 @@ OUTCOMES = (
 """How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
 
 OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
-"""What can be inferred; `load` is a request that does no more than load or unload a model."""
+"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
 
-_TOKEN_TYPES = ("input", "output")
+TOKEN_TYPES = ("input", "output")
 
 _NONE: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+SCRAPE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Upper bounds in seconds for a scrape: up to Prometheus' own default timeout."""
 
 
 @attrs.frozen
@@ -175,7 +179,7 @@ TOKENS = Metric(
     "counter",
     ("model", "type"),
     "Tokens of prompts, cached ones included, and of answers",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 INPUT_TOKENS_CACHED = Metric(
     "ollamamax_input_tokens_cached_total",
@@ -232,8 +236,36 @@ DB_QUERY_DURATION = Metric(
     QUERY_BUCKETS,
 )
 
-LEDGER_PENDING = Metric("ollamamax_ledger_pending", "gauge", (), "Ledger rows that wait to be written")
+LEDGER_PENDING = Metric(
+    "ollamamax_ledger_pending",
+    "gauge",
+    (),
+    "Ledger rows in memory and in the spool that wait to be written to the database",
+)
+LEDGER_SPOOL_BYTES = Metric(
+    "ollamamax_ledger_spool_bytes",
+    "gauge",
+    (),
+    "Bytes of the files that keep ledger rows until PostgreSQL can be written; absent on SQLite",
+)
+LEDGER_FLUSH_DURATION = Metric(
+    "ollamamax_ledger_flush_duration_seconds",
+    "histogram",
+    (),
+    "Time to commit a group of ledger rows, from when it was given to the database's writer",
+    QUERY_BUCKETS,
+)
 LEDGER_DROPPED = Metric("ollamamax_ledger_dropped_total", "counter", (), "Ledger rows that were never written")
+
+STORE_SIZE = Metric(
+    "ollamamax_store_size_bytes", "gauge", (), "Bytes that the database takes on its disk, measured once a minute"
+)
+STORE_FREE = Metric(
+    "ollamamax_store_free_bytes",
+    "gauge",
+    (),
+    "Bytes that the database's file system has left, measured once a minute; absent where that is not known",
+)
 
 NODE_UP = Metric("ollamamax_node_up", "gauge", ("node",), "Whether the node's last probe succeeded (1) or not (0)")
 NODE_INFO = Metric(
@@ -323,7 +355,7 @@ NODE_TOKENS = Metric(
     "counter",
     ("node", "model", "type"),
     "Tokens of prompts that the node read, cached ones included, and of answers that it generated",
-    closed={"type": _TOKEN_TYPES},
+    closed={"type": TOKEN_TYPES},
 )
 NODE_FIRST_TOKEN = Metric(
     "ollamamax_node_time_to_first_token_seconds",
@@ -354,6 +386,14 @@ RETRIES = Metric(
 )
 
 SCRAPES = Metric("ollamamax_metrics_scrapes_total", "counter", ("code",), "Scrapes of /metrics by the status answered")
+SCRAPE_DURATION = Metric(
+    "ollamamax_metrics_scrape_duration_seconds",
+    "histogram",
+    (),
+    "Time from a scrape's arrival until all of its answer was handed over",
+    SCRAPE_BUCKETS,
+)
+SERIES = Metric("ollamamax_metrics_series", "gauge", ("family",), "Series of each family in the last whole scrape")
 SERIES_OVERFLOWED = Metric(
     "ollamamax_metrics_series_overflowed_total",
     "counter",
@@ -445,7 +485,11 @@ CATALOGUE: tuple[Metric, ...] = (
     DB_QUERIES,
     DB_QUERY_DURATION,
     LEDGER_PENDING,
+    LEDGER_SPOOL_BYTES,
+    LEDGER_FLUSH_DURATION,
     LEDGER_DROPPED,
+    STORE_SIZE,
+    STORE_FREE,
     NODE_UP,
     NODE_INFO,
     NODE_LAST_PROBE,
@@ -467,6 +511,8 @@ CATALOGUE: tuple[Metric, ...] = (
     NODE_RESPONSE_START,
     RETRIES,
     SCRAPES,
+    SCRAPE_DURATION,
+    SERIES,
     SERIES_OVERFLOWED,
     COLLECTOR_ERRORS,
     BUILD_INFO,

@@ -7,15 +7,16 @@ rendered on the other one, inside `rendering`. A collector that fails loses its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+import attrs
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-from ollamamax.metrics.families import Families, Family, empty
+from ollamamax.metrics.families import CompactHistogram, Families, Family, empty, series_of
 
 if TYPE_CHECKING:
     from ollamamax.metrics.catalogue import Metric
@@ -23,17 +24,43 @@ if TYPE_CHECKING:
 Snapshot = Mapping["SafeCollector", Families]
 """The state of all collectors of a registry at one moment."""
 
-_rendered: ContextVar[Snapshot] = ContextVar("ollamamax_rendered_snapshot")
+
+@attrs.define
+class Rendering:
+    """One rendering of a registry.
+
+    Attributes:
+        snapshot: what is rendered.
+        whole: whether all families are, not only some that were asked for.
+        series: how many series each family has, of those that are rendered so far.
+    """
+
+    snapshot: Snapshot
+    whole: bool = True
+    series: dict[str, int] = attrs.field(factory=dict)
+
+
+_rendering: ContextVar[Rendering | None] = ContextVar("ollamamax_rendering", default=None)
 
 
 @contextmanager
-def rendering(snapshot: Snapshot) -> Iterator[None]:
-    """Makes the collectors of this thread give what was copied into the snapshot, until the end of the block."""
-    token = _rendered.set(snapshot)
+def rendering(snapshot: Snapshot, *, whole: bool = True) -> Iterator[None]:
+    """Makes the collectors of this thread give what was copied into the snapshot, until the end of the block.
+
+    Args:
+        snapshot: what they give.
+        whole: whether all of them will be asked.
+    """
+    token = _rendering.set(Rendering(snapshot, whole))
     try:
         yield
     finally:
-        _rendered.reset(token)
+        _rendering.reset(token)
+
+
+def current_rendering() -> Rendering | None:
+    """The rendering that this thread is in."""
+    return _rendering.get()
 
 
 class SafeCollector(Collector):
@@ -59,7 +86,7 @@ class SafeCollector(Collector):
         self.metrics = tuple(metrics)
         self._snapshot = snapshot
         self._failed = failed
-        self._names = frozenset(empty(metric).name for metric in metrics)
+        self._names = {empty(metric).name: metric.name for metric in metrics}
 
     def freeze(self) -> Families:
         """Copies the state as it is now; never raises."""
@@ -75,32 +102,45 @@ class SafeCollector(Collector):
 
     def collect(self) -> Iterable[Family]:
         """The families of the snapshot being rendered; outside `rendering`, of the state as it is now."""
-        snapshot = _rendered.get(None)
-        families = self.freeze() if snapshot is None else snapshot.get(self, _nothing)
+        current = current_rendering()
+        families = self.freeze() if current is None else current.snapshot.get(self, _nothing)
         try:
-            return [_checked(family, self._names) for family in families()]
+            collected = [_checked(family, self._names) for family in families()]
         except Exception:  # noqa: BLE001 - a defect in one collector must not cost the others their samples
             self._report()
             return ()
+        if current is not None:
+            current.series.update((self._names[family.name], series_of(family)) for family in collected)
+        return collected
 
     def _report(self) -> None:
         self._failed(self.name)
         self._log.failure("the collector {collector} failed, its metrics are missing", collector=self.name)
 
 
-def _checked(family: Family, names: frozenset[str]) -> Family:
+def _checked(family: Family, names: Container[str]) -> Family:
     """Drops `_created` samples, and raises for what would fail later in the rendering of the whole registry."""
     if family.name not in names:
         raise ValueError(f"{family.name} is not declared for this collector")
+    if isinstance(family, CompactHistogram):
+        for labels, counts, total in family.rows:
+            _check_labels(family, labels)
+            float(total)
+            float(sum(counts))
+        return family
     created = f"{family.name}_created"
     family.samples = [sample for sample in family.samples if sample.name != created]
     for sample in family.samples:
         if type(sample.value) is not float:
             float(sample.value)
-        for text in sample.labels.values():
-            if not isinstance(text, str):
-                raise TypeError(f"a label of {family.name} is no text")
+        _check_labels(family, sample.labels.values())
     return family
+
+
+def _check_labels(family: Family, values: Iterable[object]) -> None:
+    for text in values:
+        if not isinstance(text, str):
+            raise TypeError(f"a label of {family.name} is no text")
 
 
 def _nothing() -> Iterable[Family]:

@@ -15,13 +15,23 @@ from prometheus_client.core import (
     SummaryMetricFamily,
 )
 from prometheus_client.core import Metric as Family
+from prometheus_client.samples import Exemplar, Sample
 
 if TYPE_CHECKING:
-    from prometheus_client.core import Exemplar
-
     from ollamamax.metrics.catalogue import Metric
 
-__all__ = ["Families", "Family", "empty", "histogram", "summary", "value", "values"]
+__all__ = [
+    "CompactHistogram",
+    "Families",
+    "Family",
+    "bounds_of",
+    "empty",
+    "histogram",
+    "series_of",
+    "summary",
+    "value",
+    "values",
+]
 
 Families = Callable[[], Iterable[Family]]
 """Makes the families of a state that was copied before; may be called on any thread."""
@@ -75,11 +85,67 @@ def summary(metric: Metric, samples: Iterable[tuple[Sequence[str], float, float]
     return family
 
 
-def histogram(
-    metric: Metric,
-    samples: Iterable[tuple[tuple[str, ...], Sequence[float], float]],
-    exemplars: Mapping[tuple[tuple[str, ...], int], Exemplar] = MappingProxyType({}),
-) -> Family:
+Row = tuple[tuple[str, ...], Sequence[float], float]
+"""Of a histogram: label values, the count of each bucket by itself, the sum of what was observed."""
+
+Exemplars = Mapping[tuple[tuple[str, ...], int], Exemplar]
+"""Of a histogram: by label values and the number of the bucket."""
+
+_NO_EXEMPLARS: Exemplars = MappingProxyType({})
+
+
+class CompactHistogram(Family):
+    """A histogram as rows of numbers.
+
+    A sample per bucket costs more to make than to write, and a server has thousands of them. So they are made only for
+    whoever asks for them, and `text` writes the rows.
+
+    Args:
+        metric: the declaration.
+        rows: the series.
+        exemplars: a request of a bucket; only OpenMetrics shows them.
+
+    Attributes:
+        metric: the declaration.
+        rows: the series.
+        exemplars: a request of a bucket.
+    """
+
+    def __init__(self, metric: Metric, rows: Iterable[Row], exemplars: Exemplars = _NO_EXEMPLARS) -> None:
+        self.metric = metric
+        self.rows = list(rows)
+        self.exemplars = exemplars
+        super().__init__(metric.name, metric.help, "histogram")
+
+    @property
+    def samples(self) -> list[Sample]:
+        """What the stock client would hold."""
+        family = HistogramMetricFamily(self.name, self.documentation, labels=self.metric.labels)
+        bounds = bounds_of(self.metric)
+        for labels, counts, total in self.rows:
+            places = enumerate(zip(bounds, accumulate(counts), strict=True))
+            buckets = [(bound, count, self.exemplars.get((labels, at))) for at, (bound, count) in places]
+            family.add_metric(labels, cast("list[tuple[str, float, Exemplar]]", buckets), total)
+        return family.samples
+
+    @samples.setter
+    def samples(self, samples: list[Sample]) -> None:
+        assert not samples
+
+
+def bounds_of(metric: Metric) -> list[str]:
+    """The upper bounds of a histogram's buckets as text, +Inf too."""
+    return [*map(repr, metric.buckets), "+Inf"]
+
+
+def series_of(family: Family) -> int:
+    """How many series a family has."""
+    if isinstance(family, CompactHistogram):
+        return len(family.rows) * (len(family.metric.buckets) + 3)
+    return len(family.samples)
+
+
+def histogram(metric: Metric, samples: Iterable[Row], exemplars: Exemplars = _NO_EXEMPLARS) -> Family:
     """A histogram.
 
     Args:
@@ -88,13 +154,4 @@ def histogram(
             floats, as the stock client shows them), and the sum of what was observed.
         exemplars: by label values and the number of the bucket; only OpenMetrics shows them.
     """
-    bounds = [*map(repr, metric.buckets), "+Inf"]
-    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels)
-    for labels, counts, total in samples:
-        buckets = zip(bounds, accumulate(counts), strict=True)
-        if exemplars:
-            exemplified = ((bound, count, exemplars.get((labels, at))) for at, (bound, count) in enumerate(buckets))
-            family.add_metric(labels, cast("list[tuple[str, float, Exemplar]]", list(exemplified)), total)
-        else:
-            family.add_metric(labels, list(buckets), total)
-    return family
+    return CompactHistogram(metric, samples, exemplars)

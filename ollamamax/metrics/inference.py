@@ -7,7 +7,7 @@ thread, `snapshot` too; what `snapshot` gives may be rendered on any other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Literal, Protocol, get_args
 
@@ -28,6 +28,7 @@ from ollamamax.metrics.catalogue import (
     INFERENCE_SLOT_WAIT_DURATION,
     INPUT_TOKENS_CACHED,
     OUTCOMES,
+    TOKEN_TYPES,
     TOKENS,
     USAGE_MISSING,
 )
@@ -44,8 +45,8 @@ LOAD = "load"
 GOOD = frozenset({"success", "length"})
 
 MAX_MODELS = 200
-"""How many models there is room for in each family; measured, a model costs 8 KB when all of its series are there, and
-some 20 KB when every bucket has its exemplar."""
+"""How many models there is room for in each family. With two operations on eight nodes a model costs 9 KB (73 KB with
+stock children), 25 KB where every bucket has an exemplar; all families full cost 5 MB."""
 _OPERATIONS_OF_A_MODEL = 2
 
 
@@ -159,6 +160,8 @@ class InferenceMetrics(ModelFamilies):
     ) -> None:
         overflow = overflow or Overflow()
         self.live: set[InFlight] = set()
+        self._by_outcome = Counter(dict.fromkeys(OUTCOMES, 0))
+        self._by_type = Counter(dict.fromkeys(TOKEN_TYPES, 0))
         self.attempts = AttemptMetrics(labels, overflow)
         self._cold_start_seconds = cold_start_seconds
         self._resident = resident
@@ -200,7 +203,7 @@ class InferenceMetrics(ModelFamilies):
         self._begun.add((label, operation))
         for outcome in OUTCOMES:
             self._requests.begin(label, operation, outcome)
-        for kind in ("input", "output"):
+        for kind in TOKEN_TYPES:
             self._tokens.begin(label, kind)
         self._cached.begin(label)
         self._cold_starts.begin(label)
@@ -214,6 +217,7 @@ class InferenceMetrics(ModelFamilies):
         """
         model, operation, outcome = self.labels.label(request.model), request.operation or "", request.outcome or ""
         asked = request.id, request.finished_at or 0.0
+        self._by_outcome[outcome] += 1
         self._requests.add(model, operation, outcome)
         if outcome in GOOD and request.duration_seconds is not None:
             self._durations.observe(model, operation, value=request.duration_seconds, asked=asked)
@@ -240,6 +244,14 @@ class InferenceMetrics(ModelFamilies):
         if is_long or course.not_resident:
             self._cold_starts.add(model)
 
+    def requests_by_outcome(self) -> Mapping[str, int]:
+        """The requests that are over, of all models ever, by each way in which one can end."""
+        return dict(self._by_outcome)
+
+    def tokens_by_type(self) -> Mapping[str, int]:
+        """The tokens of all models ever, `input` and `output`."""
+        return dict(self._by_type)
+
     def forget_models(self) -> None:
         """Drops the series of models whose names are labels no more, to make room for others."""
         super().forget_models()
@@ -256,12 +268,14 @@ class InferenceMetrics(ModelFamilies):
         return partial(_families, super().snapshot(), tuple(in_flight.items()))
 
     def _count_tokens(self, model: str, request: EndedRequest) -> None:
-        if request.input_tokens is not None:
-            self._tokens.add(model, "input", amount=request.input_tokens)
-            self._input.observe(model, value=request.input_tokens)
-        if request.output_tokens is not None:
-            self._tokens.add(model, "output", amount=request.output_tokens)
-            self._output.observe(model, value=request.output_tokens)
+        for kind, tokens, series in (
+            ("input", request.input_tokens, self._input),
+            ("output", request.output_tokens, self._output),
+        ):
+            if tokens is not None:
+                self._by_type[kind] += tokens
+                self._tokens.add(model, kind, amount=tokens)
+                series.observe(model, value=tokens)
         if request.cached_tokens is not None:
             self._cached.add(model, amount=request.cached_tokens)
 

@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import attrs
 
-from ollamamax.metrics.catalogue import NODE_FIRST_TOKEN, NODE_OUTPUT_TOKEN, NODE_RESPONSE_START, NODE_TOKENS
+from ollamamax.metrics.catalogue import (
+    NODE_FIRST_TOKEN,
+    NODE_OUTPUT_TOKEN,
+    NODE_RESPONSE_START,
+    NODE_TOKENS,
+    TOKEN_TYPES,
+)
 from ollamamax.metrics.models import ModelLabels
 from ollamamax.metrics.overflow import Overflow
 from ollamamax.metrics.series import CounterSeries, HistogramSeries, ModelFamilies, SummarySeries
@@ -64,7 +70,7 @@ class AttemptMetrics(ModelFamilies):
             model: the model's normalised name.
         """
         label = self.labels.label(model)
-        for kind in ("input", "output"):
+        for kind in TOKEN_TYPES:
             self._tokens.begin(node, label, kind)
 
     def answered(self, attempt: AnsweredAttempt) -> None:

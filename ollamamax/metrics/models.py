@@ -15,6 +15,8 @@ REMEMBERED_SECONDS = 7 * 86400.0
 
 MAX_CHARACTERS = 256
 """Names that are longer are no labels, whoever has them."""
+MAX_LEFT = 10_000
+"""Names kept of models that have left a node; one that lists others each time takes no more memory than this."""
 
 
 class ModelLabels:
@@ -53,7 +55,11 @@ class ModelLabels:
             models: their normalised names.
             at: Unix seconds.
         """
-        self._left.update(dict.fromkeys(models, at))
+        for name in models:
+            self._left.pop(name, None)
+            self._left[name] = at
+        for name in list(self._left)[: max(0, len(self._left) - MAX_LEFT)]:
+            del self._left[name]
 
     def remembered(self, models: frozenset[str], at: float) -> None:
         """Takes what is remembered elsewhere of former days, and forgets what left too long ago.

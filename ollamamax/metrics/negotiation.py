@@ -1,13 +1,13 @@
 """What a scraper may be sent: format, compression and families, from its headers and query.
 
 prometheus-client's own reading of `Accept` fails with a 500 on `version=abc`, echoes versions that it does not speak
-and takes no notice of `q`. So it is read here, by RFC 9110, section 12.5, and the stock application is only ever given
-one of the few header values below. Pure; nothing here raises, whatever the bytes.
+and takes no notice of `q`. So it is read here, by RFC 9110, section 12.5. Pure; nothing here raises, whatever the
+bytes.
 """
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 import attrs
 
@@ -33,19 +33,10 @@ class Wanted:
     names: frozenset[str] | None = None
 
     @property
-    def accept(self) -> str:
-        """The `Accept` that makes the stock application choose this format."""
-        return OPENMETRICS if self.openmetrics else TEXT
-
-    @property
-    def accept_encoding(self) -> str:
-        """The `Accept-Encoding` likewise."""
-        return "gzip" if self.compressed else "identity"
-
-    @property
-    def query(self) -> str:
-        """The query string likewise."""
-        return "" if self.names is None else urlencode([(_FAMILY_PARAMETER, name) for name in sorted(self.names)])
+    def content_type(self) -> str:
+        """How the answer is called."""
+        kind, version = (OPENMETRICS, OPENMETRICS_VERSION) if self.openmetrics else (TEXT, TEXT_VERSION)
+        return f"{kind}; version={version}; charset=utf-8"
 
 
 def negotiate(accept: str, accept_encoding: str, query: str) -> Wanted:

@@ -5,21 +5,23 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from ollamamax.metrics import fleet, process, sources
 from ollamamax.metrics.catalogue import (
     COLLECTOR_ERRORS,
     DB_QUERY_DURATION,
     INFERENCE_IN_FLIGHT,
-    SCRAPES,
+    LEDGER_FLUSH_DURATION,
     Metric,
 )
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
-from ollamamax.metrics.families import Families, values
+from ollamamax.metrics.families import Families
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics
 from ollamamax.metrics.inference import InferenceMetrics
 from ollamamax.metrics.overflow import OVERFLOW_METRICS, Overflow
+from ollamamax.metrics.scrapes import SCRAPE_METRICS, SERIES_METRICS, Scrapes
+from ollamamax.metrics.text import exposition
 from ollamamax.metrics.threads import THREAD_METRICS, threads
 from ollamamax.metrics.ticks import TICK_METRICS, ReactorTicks
 
@@ -33,8 +35,9 @@ class Metrics:
     """The registry of one server and what is wired to it; the process's global registry is never used.
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
-    `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_work`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
+    `scraped`, `observe_query`, `observe_flush` and what is known of the process work from the start, `watch_database`,
+    `watch_ledger`, `watch_size`, `watch_fleet`, `watch_work`, `watch_attempts`, `watch_inference`, `watch_reactor` and
+    `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -44,6 +47,7 @@ class Metrics:
         registry: what a scrape renders.
         overflow: counts what found no room, for every family that is bounded.
         http: the metrics of the HTTP server.
+        scrapes: what is counted of the scrapes themselves.
     """
 
     def __init__(self, version: str, *, max_series: int = MAX_SERIES) -> None:
@@ -51,7 +55,7 @@ class Metrics:
         self.overflow = Overflow()
         self.http = HttpMetrics(self.overflow, max_series=max_series)
         self._collectors: list[SafeCollector] = []
-        self._scrapes: dict[str, int] = {}
+        self.scrapes = Scrapes()
         self._failures = Counter(COLLECTOR_ERRORS.name, COLLECTOR_ERRORS.help, COLLECTOR_ERRORS.labels, registry=None)
         self._query_durations = Histogram(
             DB_QUERY_DURATION.name,
@@ -60,14 +64,21 @@ class Metrics:
             buckets=DB_QUERY_DURATION.buckets,
             registry=None,
         )
-        # Registered last for ever, so that a failure shows in the scrape in which it happened.
-        self._errors = self._collector("collector_errors", [COLLECTOR_ERRORS], lambda: self._failures.collect)
-        self.registry.register(self._errors)
-        self._collectors.append(self._errors)
+        self._flush_durations = Histogram(
+            LEDGER_FLUSH_DURATION.name, LEDGER_FLUSH_DURATION.help, buckets=LEDGER_FLUSH_DURATION.buckets, registry=None
+        )
+        # Registered last for ever, so that they tell of the scrape in which they are: what failed, and how much it was.
+        self._last = (
+            self._collector("collector_errors", [COLLECTOR_ERRORS], lambda: self._failures.collect),
+            self._collector("series", SERIES_METRICS, lambda: self.scrapes.series),
+        )
+        for last in self._last:
+            self.registry.register(last)
+        self._collectors += self._last
         self.add("build", sources.BUILD_METRICS, lambda: sources.build(version))
         self.add("http", HTTP_METRICS, self.http.snapshot)
         self.add("overflow", OVERFLOW_METRICS, self.overflow.snapshot)
-        self.add("scrapes", [SCRAPES], self._scrapes_snapshot)
+        self.add("scrapes", SCRAPE_METRICS, self.scrapes.snapshot)
         # No state of the reactor's thread, so there is nothing to copy: they are read while they are rendered.
         self.add("process", process.PROCESS_METRICS, partial(_same, process.process()))
         self.add("gc", process.GC_METRICS, partial(_same, process.garbage()))
@@ -87,8 +98,9 @@ class Metrics:
         collector = self._collector(name, metrics, snapshot)
         self.registry.register(collector)
         self._collectors.append(collector)
-        self.registry.unregister(self._errors)
-        self.registry.register(self._errors)
+        for last in self._last:
+            self.registry.unregister(last)
+            self.registry.register(last)
 
     def watch_database(self, read: Callable[[], sources.DatabaseState]) -> None:
         """Wires the database's pool, whose statistics `read` gives, and the durations of `observe_query`."""
@@ -96,8 +108,13 @@ class Metrics:
         self.add("database_queries", [DB_QUERY_DURATION], lambda: self._query_durations.collect)
 
     def watch_ledger(self, read: Callable[[], sources.LedgerState]) -> None:
-        """Wires the ledger."""
+        """Wires the ledger, and the durations of `observe_flush`."""
         self.add("ledger", sources.LEDGER_METRICS, lambda: sources.ledger(read()))
+        self.add("ledger_flushes", [LEDGER_FLUSH_DURATION], lambda: self._flush_durations.collect)
+
+    def watch_size(self, read: Callable[[], sources.SizeState]) -> None:
+        """Wires how much space the database takes."""
+        self.add("store_size", sources.SIZE_METRICS, lambda: sources.size(read()))
 
     def watch_fleet(self, read: Callable[[], Iterable[fleet.NodeState]]) -> None:
         """Wires the nodes; `read` gives those that exist at that moment."""
@@ -130,10 +147,9 @@ class Metrics:
         """Times one query, from any thread; by status, queries are counted in the pool's own statistics."""
         self._query_durations.labels(operation, table).observe(seconds)
 
-    def scraped(self, code: int) -> None:
-        """Counts an answer of `/metrics`; on the reactor's thread."""
-        label = str(code)
-        self._scrapes[label] = self._scrapes.get(label, 0) + 1
+    def observe_flush(self, seconds: float) -> None:
+        """Times one group of ledger rows, on the reactor's thread."""
+        self._flush_durations.observe(seconds)
 
     def snapshot(self) -> Snapshot:
         """Copies all state as it is now, for `collectors.rendering`; on the reactor's thread."""
@@ -142,7 +158,7 @@ class Metrics:
     def text(self) -> bytes:
         """The exposition in the text format, rendered at once: for tests and tools, not for a running reactor."""
         with rendering(self.snapshot()):
-            return generate_latest(self.registry)
+            return b"".join(exposition(self.registry.collect(), openmetrics=False))
 
     def _collector(self, name: str, metrics: Sequence[Metric], snapshot: Callable[[], Families]) -> SafeCollector:
         self._failures.labels(name)
@@ -150,10 +166,6 @@ class Metrics:
 
     def _count_failure(self, name: str) -> None:
         self._failures.labels(name).inc()
-
-    def _scrapes_snapshot(self) -> Families:
-        counts = tuple(self._scrapes.items())
-        return lambda: [values(SCRAPES, (((code,), count) for code, count in counts))]
 
 
 def _same(families: Families) -> Families:

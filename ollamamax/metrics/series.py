@@ -44,12 +44,13 @@ class _Series:
     def __init__(self, metric: Metric, width: int, most: int, overflow: Overflow) -> None:
         self.metric = metric
         self._overflow = overflow
-        overflow.declare(metric)
         self._width = width
         self._most = most
         self._index: dict[Labels, int] = {}
         self._cells = array("d")
         self._folded_at = next((metric.labels.index(name) for name in _FOLDED if name in metric.labels), None)
+        if self._folded_at is not None:
+            overflow.declare(metric)
 
     def __len__(self) -> int:
         """How many there are."""

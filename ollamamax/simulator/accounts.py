@@ -18,10 +18,13 @@ class Account:
         method: of the request.
         path: of the request, without its query.
         arrived_at: when its body was complete.
+        request_id: the `X-Request-Id` that it came with.
         model: the name as it was sent.
         status: of the answer, once it has begun.
         prompt_tokens: tokens of the prompt.
         tokens: tokens generated and sent.
+        first_token_at: just before a stream was given the first of them that is seen; None where none was, and for
+            whole answers.
         done_reason: of the final chunk.
         load_seconds: from arrival to the runner.
         slot_seconds: from the runner to a slot.
@@ -38,10 +41,12 @@ class Account:
     method: str
     path: str
     arrived_at: float
+    request_id: str = ""
     model: str = ""
     status: int | None = None
     prompt_tokens: int = 0
     tokens: int = 0
+    first_token_at: float | None = None
     done_reason: str = ""
     load_seconds: float | None = None
     slot_seconds: float | None = None

@@ -236,7 +236,8 @@ class Generation:
 
     def _finish(self) -> None:
         now = self._clock.seconds()
-        phases = self._phases(now)
+        # Once: what is told and what is accounted for is the same to the nanosecond.
+        phases = self.progress.phases = self._phases(now)
         self.progress.done_reason = self._speech.done_reason
         self._close()
         self.done.callback(phases)

@@ -74,7 +74,8 @@ class SimulatedRequest(Request):
         site = self.channel.factory
         assert isinstance(site, SimulatedSite)
         path = self.path.decode("latin-1")
-        self.account = Account(self.method.decode("latin-1"), path, site.clock.seconds())
+        request_id = (self.getHeader(b"x-request-id") or b"").decode("latin-1")
+        self.account = Account(self.method.decode("latin-1"), path, site.clock.seconds(), request_id)
         self.identity = str(next(site.numbers))
         site.accounts.opened(self.account)
         self._open = True
@@ -98,6 +99,11 @@ class SimulatedRequest(Request):
             if self.site.marked:
                 self.setHeader(b"X-OllamaMax-Simulated", b"1")
         super().write(data)
+
+    def token_shown(self) -> None:
+        """A token is about to be sent that is seen; only the first one is noted."""
+        if self.account.first_token_at is None:
+            self.account.first_token_at = self.site.clock.seconds()
 
     def break_off(self, *, reset: bool) -> None:
         """Close the connection in the middle of the answer, in order or with a reset."""

@@ -45,6 +45,8 @@ class Streaming:
     def token_made(self, token: Token) -> None:
         """Send it."""
         parts = self._words.token(token, self._wall())
+        if parts and token.kind != "silent":
+            self._request.token_shown()
         if parts or token.kind != "silent":
             self._send(parts)
 

@@ -7,12 +7,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from twisted.application.service import MultiService
 from twisted.python import usage
 
 from .faults import Share, checked_shares, parsed_share
 from .settings import PROFILES, ModelSpec, SimulatorSettings, parsed_model
+
+if TYPE_CHECKING:
+    from .account_file import AccountFile
 
 NAME = "ollamamax-simulator"
 DEFAULT_LISTEN = "tcp:11434:interface=127.0.0.1"
@@ -89,6 +94,7 @@ class Options(usage.Options):
             "How fast a pull is, in bytes per second.",
         ],
         ["seed", None, _DEFAULTS.seed, "The same seed gives the same texts and embeddings."],
+        ["accounts", None, None, "A file to which each request's account is added as a line of JSON once it is over."],
     ]
     optFlags = [  # noqa: RUF012 - as Twisted reads it
         ["mark", None, "Begin each text with [simulated] and send X-OllamaMax-Simulated: 1."]
@@ -221,8 +227,26 @@ def makeService(options: Options) -> MultiService:
     parent = MultiService()
     service.setServiceParent(parent)
     core = IReactorCore(reactor)
+    if options["accounts"]:
+        file = _account_file(options["accounts"])
+        service.accounts.closed.append(file.add)
+        core.addSystemEventTrigger("after", "shutdown", file.close)
     core.callWhenRunning(end_with_success, core.stop)
     return parent
+
+
+def _account_file(path: str) -> AccountFile:
+    """Where accounts are written down.
+
+    Raises:
+        SystemExit: nothing can be written there.
+    """
+    from .account_file import AccountFile
+
+    try:
+        return AccountFile(Path(path))
+    except OSError as error:
+        raise _refusal(f"--accounts {path}", f"cannot be written: {error.strerror}") from None
 
 
 def end_with_success(stop: Callable[[], object], signals: Sequence[int] = (signal.SIGTERM, signal.SIGINT)) -> None:

@@ -1,37 +1,34 @@
 # mypy: allow-untyped-calls
-"""`/metrics`: prometheus-client's WSGI application, on a thread pool of its own.
+"""`/metrics`: rendered on a thread pool of its own, once for all scrapes that want the same at the same time.
 
-This is what `prometheus_client.twisted.MetricsResource` is too, but that one installs a reactor when imported and
-renders on the reactor's pool, which name look-ups share. Nothing is rendered on the reactor's thread here: what lives
-there is copied when a scrape arrives, by `memcpy` for the big part.
-
-A rendering still competes for the interpreter's lock (10,000 samples take some 0.1 s). Where the latency of streams
-matters more than throughput, `sys.setswitchinterval(0.0005)` at the start of the process takes the 99th percentile of
-the delay from 27 ms to 4 ms; it is the whole process's, so it is not set here.
+Nothing is rendered on the reactor's thread: what lives there is copied when a scrape arrives, by `memcpy` for the big
+part. A rendering still competes for the interpreter's lock. A thread that wants it back waits for the other one's turn
+to end (`sys.getswitchinterval`, 5 ms), and the event loop gives it up in every call of the system. So what is rendered
+comes in pieces of a fraction of a millisecond, and after each the thread sleeps a moment, in which the loop has the
+lock alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+import gzip
+import time
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Protocol, cast
 
-import attrs
-from prometheus_client import make_wsgi_app
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.web.resource import IResource
-from twisted.web.wsgi import WSGIResource
+from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
 from ollamamax.errors import GatewayError, InternalError, MethodNotAllowed, ShuttingDown, Unavailable
-from ollamamax.metrics.collectors import Snapshot, rendering
+from ollamamax.metrics.collectors import rendering
 from ollamamax.metrics.http import CLIENT_GONE
 from ollamamax.metrics.negotiation import Wanted, negotiate
-from ollamamax.web.dialects import Dialect, answer, encode
+from ollamamax.metrics.text import exposition
+from ollamamax.web.dialects import Dialect, answer
 from ollamamax.web.status import METHODS, MissingResource, request_id
 
 if TYPE_CHECKING:
@@ -44,11 +41,11 @@ THREADS = 2
 MAX_RENDERINGS = 8
 """How many scrapes that cannot share a rendering may be under way; each can hold a text of some hundred kilobytes."""
 
-_NOWHERE = IPv4Address("TCP", "", 0)
+BREATH_SECONDS = 0.0003
+"""How long a rendering lets go of the interpreter's lock after each piece."""
 
-Environ = dict[str, object]
-StartResponse = Callable[[str, list[tuple[str, str]]], object]
-Application = Callable[[Environ, StartResponse], Iterable[bytes]]
+GZIP_LEVEL = 3
+"""A quarter larger than the default level's, in a fifth of its time."""
 
 
 class Threads(Protocol):
@@ -78,13 +75,14 @@ class ExpositionResource:
     """The resource of `/metrics`, and only of that path.
 
     Scrapes that want the same and overlap share one rendering. To be started and stopped with the server; `stop`
-    refuses new scrapes, waits for those under way (their threads need the reactor to write) and ends the threads.
+    refuses new scrapes, waits for those under way and ends the threads.
 
     Args:
         metrics: what is shown; it also counts the scrapes.
         reactor: the reactor on whose thread this resource is rendered.
         threads: where to render instead of on a `ThreadPool` of its own.
-        application: renders instead of prometheus-client's.
+        seconds: a monotonic clock.
+        breathe: sleeps, on a thread that renders, for so many seconds.
     """
 
     isLeaf = False
@@ -95,13 +93,16 @@ class ExpositionResource:
         reactor: IReactorFromThreads,
         *,
         threads: Threads | None = None,
-        application: Application | None = None,
+        seconds: Callable[[], float] = time.monotonic,
+        breathe: Callable[[float], object] = time.sleep,
     ) -> None:
         self._metrics = metrics
         self._reactor = reactor
         self._threads = threads or ThreadPool(minthreads=0, maxthreads=THREADS, name="ollamamax-metrics")
-        self._application = application or make_wsgi_app(metrics.registry)
+        self._seconds = seconds
+        self._breathe = breathe
         self._renderings: dict[Wanted, _Rendering] = {}
+        self._waiting: set[Request] = set()
         self._jobs = 0
         self._running = False
         self._stopped: Deferred[None] | None = None
@@ -128,9 +129,7 @@ class ExpositionResource:
 
     def render(self, request: Request) -> bytes | int:
         """Answers a scrape."""
-        request.notifyFinish().addCallbacks(
-            lambda _: self._metrics.scraped(request.code), lambda _: self._metrics.scraped(CLIENT_GONE)
-        )
+        request.notifyFinish().addBoth(self._ended, request, self._seconds())
         if request.method.decode("latin-1") not in METHODS:
             return self._refuse(request, MethodNotAllowed(METHODS))
         if not self._running:
@@ -140,10 +139,13 @@ class ExpositionResource:
         if shared is None or shared.finished:
             if sum(not other.finished for other in self._renderings.values()) >= MAX_RENDERINGS:
                 return self._refuse(request, TooManyScrapes())
-            shared = self._renderings[wanted] = _Rendering(wanted, self._metrics.snapshot(), self._application)
-        resource = WSGIResource(self._reactor, self, partial(shared.answer, request_id(request)))
-        result: int = resource.render(_Unaddressed(request))
-        return result
+            shared = self._renderings[wanted] = _Rendering(wanted, self._metrics, self._breathe)
+        self._jobs += 1
+        self._waiting.add(request)
+        self._threads.callInThreadWithCallback(
+            lambda _success, body: self._reactor.callFromThread(self._rendered, request, wanted, body), shared.body
+        )
+        return NOT_DONE_YET
 
     def getChildWithDefault(self, name: bytes, request: Request) -> IResource:
         """No path below is known here (a leaf would answer to all of them)."""
@@ -153,17 +155,32 @@ class ExpositionResource:
         """Has no children."""
         raise TypeError("/metrics has no children")
 
-    def callInThread(self, function: Callable[[], object]) -> None:
-        """Runs one scrape's work on a thread; `WSGIResource` asks for it."""
-        self._jobs += 1
-        self._threads.callInThreadWithCallback(
-            lambda _success, _result: self._reactor.callFromThread(self._job_done), function
-        )
-
-    def _job_done(self) -> None:
+    def _rendered(self, request: Request, wanted: Wanted, body: object) -> None:
+        """A rendering has ended; its scraper may have left meanwhile."""
         self._jobs -= 1
         self._renderings = {key: shared for key, shared in self._renderings.items() if not shared.finished}
+        if request in self._waiting:
+            self._answer(request, wanted, body)
         self._stop_if_idle()
+
+    def _answer(self, request: Request, wanted: Wanted, body: object) -> None:
+        if isinstance(body, bytes):
+            headers = request.responseHeaders
+            headers.setRawHeaders(b"Content-Type", [wanted.content_type.encode("ascii")])
+            if wanted.compressed:
+                headers.setRawHeaders(b"Content-Encoding", [b"gzip"])
+            headers.setRawHeaders(b"Vary", [b"Accept, Accept-Encoding"])
+            headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
+        else:
+            body = self._refuse(request, InternalError())
+        if request.method != b"HEAD":
+            request.write(body)
+        request.finish()
+
+    def _ended(self, result: object, request: Request, arrival: float) -> None:
+        self._waiting.discard(request)
+        status = request.code if result is None else CLIENT_GONE
+        self._metrics.scrapes.answered(status, self._seconds() - arrival)
 
     def _stop_if_idle(self) -> None:
         if self._jobs == 0 and self._stopped is not None:
@@ -175,77 +192,44 @@ class ExpositionResource:
         return answer(request, error, Dialect.CONTROL, request_id(request))
 
 
-class _Unaddressed:
-    """A request as `WSGIResource` sees it: it asks for IP addresses, which a UNIX socket has not and nobody needs."""
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._request, name)
-
-    def getClientAddress(self) -> IPv4Address:  # noqa: N802 - Twisted's name
-        """Nobody's."""
-        return _NOWHERE
-
-    getHost = getClientAddress
-
-
-@attrs.frozen
-class _Answer:
-    status: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
 class _Rendering:
-    """One rendering for all scrapes that joined it: WSGI middleware around the stock application.
+    """One rendering for all scrapes that joined it.
 
-    Its methods run on the pool's threads. The first to come renders, under a lock; the others wait for it.
+    `body` runs on the pool's threads. The first to come renders, under a lock; the others wait for it.
     """
 
     _log = Logger()
 
-    def __init__(self, wanted: Wanted, snapshot: Snapshot, application: Application) -> None:
+    def __init__(self, wanted: Wanted, metrics: Metrics, breathe: Callable[[float], object]) -> None:
         self.finished = False
         self._wanted = wanted
-        self._snapshot = snapshot
-        self._application = application
+        self._registry = metrics.registry
+        self._snapshot = metrics.snapshot()
+        self._breathe = breathe
         self._lock = Lock()
-        self._answer: _Answer | None = None
+        self._body: bytes | None = None
 
-    def answer(self, request_id: str, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """The WSGI application of one scrape."""
+    def body(self) -> bytes | None:
+        """What is answered; None where it could not be rendered."""
         with self._lock:
             if not self.finished:
-                self._render(environ)
+                try:
+                    self._body = self._render()
+                except Exception:  # noqa: BLE001 - every scrape that waits for this rendering is to be answered
+                    self._log.failure("the metrics could not be rendered")
                 self.finished = True
-        answered = self._answer or _failed(request_id)
-        start_response(answered.status, [*answered.headers, ("Content-Length", str(len(answered.body)))])
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [answered.body]
+        return self._body
 
-    def _render(self, environ: Environ) -> None:
-        begun: list[tuple[str, list[tuple[str, str]]]] = []
-        asked = environ | {
-            "REQUEST_METHOD": "GET",
-            "PATH_INFO": "",
-            "QUERY_STRING": self._wanted.query,
-            "HTTP_ACCEPT": self._wanted.accept,
-            "HTTP_ACCEPT_ENCODING": self._wanted.accept_encoding,
-        }
-        try:
-            with rendering(self._snapshot):
-                body = b"".join(self._application(asked, lambda status, headers: begun.append((status, headers))))
-            ((status, headers),) = begun
-        except Exception:  # noqa: BLE001 - every scrape that waits for this rendering is to be answered
-            self._log.failure("the metrics could not be rendered")
-            return
-        self._answer = _Answer(status, (*headers, ("Vary", "Accept, Accept-Encoding")), body)
-
-
-def _failed(request_id: str) -> _Answer:
-    body = encode(InternalError(), Dialect.CONTROL, request_id)
-    return _Answer("500 Internal Server Error", (("Content-Type", "application/json; charset=utf-8"),), body)
+    def _render(self) -> bytes:
+        names = self._wanted.names
+        registry = self._registry if names is None else self._registry.restricted_registry(names)
+        pieces = []
+        with rendering(self._snapshot, whole=names is None):
+            for piece in exposition(registry.collect(), openmetrics=self._wanted.openmetrics):
+                pieces.append(piece)
+                self._breathe(BREATH_SECONDS)
+        body = b"".join(pieces)
+        return gzip.compress(body, GZIP_LEVEL) if self._wanted.compressed else body
 
 
 def _wanted(request: Request) -> Wanted:

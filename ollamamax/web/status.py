@@ -114,14 +114,22 @@ class MissingResource:
         raise TypeError("this resource has no children")
 
 
-def statistics_resource(database: Callable[[], Document], now: Callable[[], float]) -> DocumentResource:
+def statistics_resource(
+    database: Callable[[], Document], members: Mapping[str, Callable[[], Document]], now: Callable[[], float]
+) -> DocumentResource:
     """`/metrics.json`.
 
     Args:
         database: the statistics of the database's pool, as JSON; the same object's that `/metrics` reads.
+        members: what stands beside them, by name, from the objects that `/metrics` reads, too.
         now: the wall clock, in seconds since 1970.
     """
-    return DocumentResource(lambda: (200, {"database": database(), "timestamp": timestamp(now())}))
+
+    def document() -> tuple[int, Document]:
+        told = {name: member() for name, member in members.items()}
+        return 200, {"database": database(), "timestamp": timestamp(now()), **told}
+
+    return DocumentResource(document)
 
 
 def health_resource(version: str) -> DocumentResource:

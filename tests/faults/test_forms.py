@@ -65,6 +65,7 @@ def test_a_form_with_its_model_last(case: Case, dialect: Dialect) -> None:
     answer = case.ask(dialect, model, body=body)
     assert (answer.status, answer.body, answer.whole) == (200, dialect.good, True)
     (seen,) = case.seen(model)
+    case.wait_for(seen.over.is_set, "the node has not put down what it took in")
     assert seen.body.endswith(body)
 
 

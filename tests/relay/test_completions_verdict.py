@@ -124,7 +124,17 @@ def test_first_token(choice: bytes, counts: bool) -> None:
     """The first token is the first event with text, reasoning or tool calls; not the first event."""
     empty = data(b'{"choices":[{"delta":{"content":""},"finish_reason":null}]}')
     event = data(b'{"choices":[{"index":0,' + choice + b',"finish_reason":null}]}')
-    assert judged(empty, event, DONE).first_token_at == (1.0 if counts else None)
+    verdict = judged(empty, event, DONE)
+    assert (verdict.first_token_at, verdict.last_content_at) == ((1.0, 1.0) if counts else (None, None))
+
+
+@pytest.mark.parametrize(
+    "last", [TOKEN, data(b'{"choices":[{"delta":{"content":"\\n"},"finish_reason":null}]}')], ids=["plain", "escaped"]
+)
+def test_the_last_content(last: bytes) -> None:
+    """Is that of the last event with content, whether it is read or only known to be more text; not its reason."""
+    verdict = judged(TOKEN, TOKEN, last, STOP, DONE)
+    assert (verdict.first_token_at, verdict.last_content_at) == (0.0, 2.0)
 
 
 ZERO = b'"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0}'

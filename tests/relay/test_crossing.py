@@ -317,6 +317,20 @@ def test_a_change_is_done_before_it_is_told(setting: Any, body: bytes) -> None:
     assert (setting.report.outcome, setting.report.bytes_out) == ("success", len(body))
 
 
+def test_its_own_time_has_no_waits_in_it(setting: Any) -> None:
+    """Neither the connect, nor the node's work, nor what is done before the end."""
+    setting.nodes.accepting = False
+    _, ready = held(setting, Answer.CHAT)
+    setting.clock.advance(1)
+    setting.nodes.accept()
+    setting.clock.advance(2)
+    setting.wire.deliver(STREAM + chunk(TOKEN) + chunk(FINAL) + END)
+    setting.clock.advance(3)
+    ready.callback(None)
+    assert setting.report.finished_at - setting.report.started_at == 6
+    assert setting.report.own_seconds == 0
+
+
 def test_a_generation_is_told_at_once(setting: Any) -> None:
     """Of a generation only its last event waits."""
     _, ready = held(setting, Answer.CHAT)

@@ -122,7 +122,15 @@ def test_names_count_where_the_data_have_no_type() -> None:
 )
 def test_first_token(each: bytes, counts: bool) -> None:
     """The first token is the first event with text, thinking or a tool call."""
-    assert judged(START, each, delta(b'"end_turn"'), STOP).first_token_at == (1.0 if counts else None)
+    verdict = judged(START, each, delta(b'"end_turn"'), STOP)
+    assert (verdict.first_token_at, verdict.last_content_at) == ((1.0, 1.0) if counts else (None, None))
+
+
+def test_the_last_content() -> None:
+    """Is that of the last event with content: text that need not be read, or a tool call's words."""
+    tool = event(b"content_block_start", b'"content_block":{"type":"tool_use","name":"x","input":{}}')
+    assert judged(START, TOKEN, TOKEN, delta(b'"end_turn"'), STOP).last_content_at == 2.0
+    assert judged(START, TOKEN, TOKEN, tool, event(b"content_block_stop"), STOP).last_content_at == 3.0
 
 
 @given(st.lists(st.binary(max_size=60).map(lambda text: b"data: " + text + b"\n\n") | st.just(TOKEN), max_size=8))

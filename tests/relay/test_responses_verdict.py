@@ -134,7 +134,16 @@ def test_no_terminal(last: bytes) -> None:
 )
 def test_first_token(each: bytes, counts: bool) -> None:
     """The first token is the first event with text, reasoning or a tool call."""
-    assert judged(event(b"response.created"), each, COMPLETED).first_token_at == (1.0 if counts else None)
+    verdict = judged(event(b"response.created"), each, COMPLETED)
+    assert (verdict.first_token_at, verdict.last_content_at) == ((1.0, 1.0) if counts else (None, None))
+
+
+def test_the_last_content() -> None:
+    """Is that of the last event with content: text that need not be read, or a call's words; no event that sums up."""
+    done = event(b"response.output_text.done", b'"text":"aa"')
+    words = event(b"response.function_call_arguments.delta", b'"delta":"{"')
+    assert judged(TOKEN, TOKEN, done, COMPLETED).last_content_at == 1.0
+    assert judged(TOKEN, TOKEN, words, done, COMPLETED).last_content_at == 2.0
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +147,7 @@ def test_the_tap_chooses_no_reactor() -> None:
         (["--listen=nonsense"], "ollamamax-simulator: --listen nonsense: "),
         (["--model=../x"], "ollamamax-simulator: --model: '../x' is no model name"),
         (["--parallel=0"], "ollamamax-simulator: --parallel: must be a whole number of at least 1, not '0'"),
+        (["--accounts=absent/file"], "ollamamax-simulator: --accounts absent/file: cannot be written: No such file"),
         (["more"], 'ollamamax-simulator: unexpected argument "more"'),
     ],
 )
@@ -175,9 +178,13 @@ def test_a_busy_port_ends_the_process_with_a_line(tmp_path: Path, busy_port: int
 
 @pytest.mark.parametrize(("reactor", "number"), [("default", signal.SIGTERM), ("asyncio", signal.SIGINT)])
 def test_it_runs_says_what_it_is_and_ends_with_status_0(tmp_path: Path, reactor: str, number: signal.Signals) -> None:
-    """A process answers, tells loudly that it is a simulator, and ends at once when asked to, a stream under way."""
+    """A process answers, tells loudly that it is a simulator, and ends at once when asked to, a stream under way.
+
+    What it did is in the file that was asked for, by the clock that all processes of the machine share.
+    """
+    before = time.monotonic()
     with subprocess.Popen(
-        command("--listen=tcp:0:interface=127.0.0.1", "--load-seconds=0", reactor=reactor),
+        command("--listen=tcp:0:interface=127.0.0.1", "--load-seconds=0", "--accounts=accounts", reactor=reactor),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -189,9 +196,14 @@ def test_it_runs_says_what_it_is_and_ends_with_status_0(tmp_path: Path, reactor:
         found = re.search(r"listening on (\S+)", told)
         assert found is not None
         body = b'{"model":"tiny","prompt":"LIMIT 100000","options":{"num_predict":-1}}'
-        with urllib.request.urlopen(found[1] + "/api/generate", body, timeout=20) as answer:
+        request = urllib.request.Request(found[1] + "/api/generate", body, {"X-Request-Id": "mine"})
+        with urllib.request.urlopen(request, timeout=20) as answer:
             assert b'"response"' in answer.readline()
             process.send_signal(number)
             assert process.wait(20) == 0
         rest = process.stdout.read()
     assert "Traceback" not in rest
+    (line,) = (tmp_path / "accounts").read_text().splitlines()
+    account = json.loads(line)
+    assert (account["path"], account["request_id"], account["outcome"]) == ("/api/generate", "mine", "client_left")
+    assert before < account["arrived_at"] < account["first_token_at"] < account["finished_at"] < time.monotonic()

@@ -209,6 +209,16 @@ class House:
         found = self._exposed("ollamamax_retries_total")
         return {labels["reason"]: value for labels, value in found if value}
 
+    def value(self, name: str, **labels: str) -> float | None:
+        """One sample of what is exposed; None where there is none."""
+        return self.gateway.metrics.registry.get_sample_value(name, labels)
+
+    def series(self, name: str) -> dict[str, float]:
+        """The samples of a name that are not 0, by the values of their labels in the labels' order."""
+        family = [family for family in self.gateway.metrics.registry.collect() if name.startswith(family.name)]
+        samples = [sample for one in family for sample in one.samples if sample.name == name and sample.value]
+        return {" ".join(value for _, value in sorted(sample.labels.items())): sample.value for sample in samples}
+
     def _exposed(self, name: str) -> list[tuple[dict[str, str], int]]:
         lines = [line for line in self.gateway.metrics.text().decode().splitlines() if line.startswith(f"{name}{{")]
         return [(dict(re.findall(r'(\w+)="([^"]*)"', line)), int(float(line.rpartition(" ")[2]))) for line in lines]
@@ -248,6 +258,7 @@ class House:
             assert [node.name for node in self.rooms.fleet.nodes.values() if node.in_flight] == []
             assert len(self.rooms.relay) == 0
             assert (self.rooms.budget.active, self.rooms.budget.retrying) == (0, 0)
+            self._compare_ledger_and_metrics()
         assert self.gateway.metrics.http.live == set()
         for port in list(self.reactor.ports.values()):
             port.stopListening()
@@ -255,6 +266,16 @@ class House:
             self._runners.stop()
         assert self.reactor.connecting == set()
         assert [str(call) for call in self.reactor.getDelayedCalls()] == []
+
+    def _compare_ledger_and_metrics(self) -> None:
+        ended, counted = self.store.ledger.ended, self.rooms.inference
+        assert counted.live == set()
+        assert +Counter(counted.requests_by_outcome()) == Counter(row.outcome for row in ended)
+        worked = [row for row in ended if row.operation != "load"]
+        assert counted.tokens_by_type() == {
+            "input": sum(row.input_tokens or 0 for row in worked),
+            "output": sum(row.output_tokens or 0 for row in worked),
+        }
 
 
 def error_of(body: bytes) -> object:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import pytest
+from twisted.python.failure import Failure
 from web.house import House
 
 from ollamamax import errors
+from ollamamax.relay.carriage import RelayReport
+from ollamamax.relay.verdict import Usage
 from ollamamax.settings import Limits
-from ollamamax.web.accounts import outcome_of
+from ollamamax.web.accounts import outcome_of, output_token_seconds
 
 OpenHouse = Callable[..., House]
+Flush = Callable[..., list[Failure]]
 
 CHAT = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}
 FIGURES = {
@@ -46,7 +51,7 @@ def test_the_figures_of_a_request(house: House, reason: str, outcome: str) -> No
         assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (7, 9, 3)
     assert (row.load_seconds, row.prompt_seconds, row.output_seconds) == (1.0, 0.5, 2.0)
     assert row.slot_wait_seconds == 1.5
-    assert (row.first_token_seconds, row.duration_seconds) == (2.0, 3.0)
+    assert (row.first_token_seconds, row.duration_seconds, row.node_seconds) == (2.0, 3.0, 3.0)
     assert row.finished_at is not None
     assert row.queue_seconds is None
 
@@ -161,3 +166,41 @@ def test_a_body_above_the_limit_has_its_row(open_house: OpenHouse) -> None:
     assert house.row.model is None
     assert house.answer("POST", "/api/show", CHAT).status == 413
     assert len(house.store.ledger.ended) == 1
+
+
+def report(usage: Usage, first: float | None = None, last: float | None = None) -> RelayReport:
+    """A good answer, whose first and last content came at these times."""
+    return RelayReport("success", 200, None, 0.0, 9.0, usage, first_token_at=first, last_content_at=last)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        (report(Usage(output_tokens=4, output_seconds=2.0)), 0.5),
+        (report(Usage(output_tokens=4, output_seconds=2.0), 1.0, 9.0), 0.5),
+        (report(Usage(output_tokens=4), 1.0, 7.0), 2.0),
+        (report(Usage(output_tokens=4), 1.0, 1.0), 0.0),
+        (report(Usage(output_tokens=4)), None),
+        (report(Usage(output_tokens=4), 1.0), None),
+        (report(Usage(), 1.0, 7.0), None),
+        (report(Usage(output_tokens=1, output_seconds=2.0)), None),
+        (report(Usage(output_tokens=1), 1.0, 7.0), None),
+        (report(Usage(output_tokens=0, output_seconds=0.0)), None),
+    ],
+)
+def test_how_long_a_token_took(told: RelayReport, seconds: float | None) -> None:
+    """By the node's word, else by the events after the first; of one token nothing is known."""
+    assert output_token_seconds(told) == seconds
+
+
+def test_a_defect_of_the_metrics_costs_no_row(house: House, flush_logged_errors: Flush) -> None:
+    """The request is answered, and has the one row that it would have."""
+    counted = house.rooms.inference
+    counted._by_outcome = None
+    client = house.ask("POST", "/api/chat", CHAT)
+    house.node.exchange.answer(b'{"message":{"content":"a"},"done":true}')
+    assert client.answers()[0].status == 200
+    assert house.row.outcome == "success"
+    assert len(flush_logged_errors(TypeError)) == 1
+    # What the house compares at its end.
+    counted._by_outcome = Counter(["success"])

@@ -13,7 +13,6 @@ import attrs
 import pytest
 import pytest_twisted
 import treq
-from prometheus_client import make_wsgi_app
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from treq.testing import RequestTraversalAgent
 from twisted.internet.address import IPv4Address, UNIXAddress
@@ -21,7 +20,7 @@ from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.web.client import Agent
@@ -33,7 +32,7 @@ from zope.interface import implementer
 from ollamamax.metrics.catalogue import Metric
 from ollamamax.metrics.families import Families, Family, value
 from ollamamax.metrics.registry import Metrics
-from ollamamax.web.exposition import MAX_RENDERINGS, Application, Environ, ExpositionResource, StartResponse
+from ollamamax.web.exposition import BREATH_SECONDS, MAX_RENDERINGS, ExpositionResource
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 Flush = Callable[..., list[Failure]]
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
+RENDERINGS = Metric("renderings", "gauge", (), "Renderings")
 THREADS = Metric("threads", "gauge", (), "Threads of this process")
 OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
@@ -106,22 +106,31 @@ class Answer:
 class Scraped:
     """A server in memory whose `/metrics` is scraped."""
 
-    def __init__(self, application: Callable[[Application], Application] | None = None) -> None:
+    def __init__(self, failure: Exception | None = None) -> None:
         self.metrics = Metrics("1.2.3")
         self.metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
         self.turns = Turns()
-        stock: Application = make_wsgi_app(self.metrics.registry)
+        self.clock = Clock()
+        self.breaths: list[float] = []
+        self.failure = failure
         self.renderings = 0
-
-        def counting(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-            self.renderings += 1
-            return (stock if application is None else application(stock))(environ, start_response)
-
-        self.resource = ExpositionResource(self.metrics, Here(), threads=self.turns, application=counting)
+        self.metrics.add("renderings", [RENDERINGS], lambda: self._render)
+        self.resource = ExpositionResource(
+            self.metrics, Here(), threads=self.turns, seconds=self.clock.seconds, breathe=self._breathe
+        )
         root = Resource()
         root.putChild(b"metrics", self.resource)
         self._agent = RequestTraversalAgent(root)
         self.resource.start()
+
+    def _render(self) -> Iterable[Family]:
+        self.renderings += 1
+        return [value(RENDERINGS, self.renderings)]
+
+    def _breathe(self, seconds: float) -> None:
+        self.breaths.append(seconds)
+        if self.failure is not None:
+            raise self.failure
 
     def begin(self, method: str = "GET", rest: str = "", **headers: str) -> list[Answer]:
         """Sends a scrape; the list holds the answer once it is there."""
@@ -294,23 +303,42 @@ def test_different_scrapes_are_limited() -> None:
 
 
 def test_a_failed_rendering_is_answered(flush_logged_errors: Flush) -> None:
-    """Should the stock application fail after all, everybody who waits gets a 500 in JSON, and later ones a new try."""
-
-    def failing(_stock: Application) -> Application:
-        def application(_environ: Environ, _start_response: StartResponse) -> Iterable[bytes]:
-            raise ArithmeticError
-
-        return application
-
-    scraped = Scraped(failing)
-    waiting = [scraped.begin(), scraped.begin()]
+    """Should a rendering fail after all, everybody who waits gets a 500 in JSON, and later ones a new try."""
+    scraped = Scraped(ArithmeticError())
+    waiting = [scraped.begin(), scraped.begin(), scraped.begin("HEAD")]
     scraped.work()
-    assert [(answers[0].code, answers[0].error) for answers in waiting] == [(500, "internal_error")] * 2
-    assert scraped.scrapes("500") == 2
+    assert [(answers[0].code, answers[0].error) for answers in waiting[:2]] == [(500, "internal_error")] * 2
+    assert (waiting[2][0].code, waiting[2][0].body) == (500, b"")
+    assert scraped.scrapes("500") == 3
     assert len(flush_logged_errors(ArithmeticError)) == 1
+    scraped.failure = None
+    assert scraped.scrape().code == 200
+
+
+def test_a_rendering_lets_the_loop_have_its_turns() -> None:
+    """It pauses after each piece, and so the more often the more there is."""
+    scraped = Scraped()
     scraped.scrape()
-    assert scraped.renderings == 2
-    flush_logged_errors(ArithmeticError)
+    few = len(scraped.breaths)
+    for number in range(200):
+        scraped.metrics.http.observe("GET", f"/{number}", 200, 0.2)
+    scraped.scrape()
+    assert len(scraped.breaths) > 2 * few + 10
+    assert set(scraped.breaths) == {BREATH_SECONDS}
+
+
+def test_scrapes_are_timed() -> None:
+    """From their arrival to their end, whoever rendered them; those that were refused are counted alone."""
+    scraped = Scraped()
+    scraped.begin()
+    scraped.clock.advance(0.2)
+    scraped.begin()
+    scraped.clock.advance(0.1)
+    scraped.work()
+    scraped.scrape("POST")
+    read = scraped.metrics.registry.get_sample_value
+    assert read("ollamamax_metrics_scrape_duration_seconds_count") == 2
+    assert read("ollamamax_metrics_scrape_duration_seconds_sum") == pytest.approx(0.4)
 
 
 def test_stopping_waits_for_scrapes() -> None:

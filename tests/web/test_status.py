@@ -52,16 +52,25 @@ def ask(resource: IResource, method: str = "GET", below: str = "") -> Answer:
 
 def test_statistics() -> None:
     """`/metrics.json` is the database's statistics and the time, in UTC to the second."""
-    answer = ask(statistics_resource(lambda: DATABASE, lambda: 1761561000.9))
+    answer = ask(statistics_resource(lambda: DATABASE, {}, lambda: 1761561000.9))
     assert answer.code == 200
     assert answer.headers.getRawHeaders("Content-Type") == ["application/json; charset=utf-8"]
     assert json.loads(answer.body) == {"database": DATABASE, "timestamp": "2025-10-27T10:30:00Z"}
 
 
+def test_what_stands_beside_the_statistics() -> None:
+    """It comes after the two members that were always there, each read anew."""
+    counts = iter([{"nodes_up": 1}, {"nodes_up": 2}])
+    resource = statistics_resource(lambda: DATABASE, {"fleet": lambda: next(counts)}, lambda: 0.0)
+    first, second = json.loads(ask(resource).body), json.loads(ask(resource).body)
+    assert list(first) == ["database", "timestamp", "fleet"]
+    assert (first["fleet"], second["fleet"]) == ({"nodes_up": 1}, {"nodes_up": 2})
+
+
 def test_statistics_are_read_for_each_request() -> None:
     """Nothing is kept from one request to the next, here or in caches."""
     database: dict[str, object] = {"queries_total": 1}
-    resource = statistics_resource(lambda: database, lambda: 0.0)
+    resource = statistics_resource(lambda: database, {}, lambda: 0.0)
     ask(resource)
     database["queries_total"] = 2
     answer = ask(resource)
