@@ -63,7 +63,8 @@ _SLOTS = Row(
             "What each node writes, as a part of the most that it wrote within the time shown. Busy and far below: "
             "it is slower than it was. Busy and near 100 %: it gives all that it has.",
             "percentunit",
-            Query(f"{_WRITTEN} / max_over_time(({_WRITTEN})[{RANGE}:{RATE}])", "{{node}}"),
+            # The best is looked for step by step, so that what is better still may lie between two steps.
+            Query(f"clamp_max({_WRITTEN} / max_over_time(({_WRITTEN})[{RANGE}:{RATE}]), 1)", "{{node}}"),
             span=8,
             most=1,
         ),
@@ -160,7 +161,7 @@ _MEMORY = Row(
             "How often each model was loaded, and why.",
             "short",
             Query(
-                total(f"increase({series(_LOADS, NODE, MODEL)}[{RANGE}])", "model", "cause"),
+                f"{total(f'increase({series(_LOADS, NODE, MODEL)}[{RANGE}])', 'model', 'cause')} > 0",
                 "{{model}} {{cause}}",
             ),
             span=8,
