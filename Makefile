@@ -17,7 +17,8 @@ EDITABLE := --config-settings editable_mode=compat --editable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test coverage lint types docs package matrix mutate format dashboards dashboard-pictures changelog clean
+.PHONY: help run test coverage lint types docs package matrix mutate bench-scrape bench-observability format \
+	dashboards dashboard-pictures changelog clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -56,6 +57,12 @@ matrix: $(VENV)/.dev-installed ## every environment of tox.ini, with a table of 
 
 mutate: $(VENV)/.dev-installed ## mutation testing of the pure modules (minutes; ARGS="ollamamax.names" for one)
 	$(BIN)/python .ci/mutate.py $(ARGS)
+
+bench-scrape: $(VENV)/.run-installed ## what a scrape costs, and how long streams wait for it (ARGS="--runs 5"; a quiet machine)
+	$(BIN)/python benchmarks/scrape.py $(ARGS)
+
+bench-observability: $(VENV)/.run-installed ## the requests per second that observing all of them costs (likewise)
+	$(BIN)/python benchmarks/observability.py $(ARGS)
 
 format: $(VENV)/.dev-installed ## bring the code into the one format
 	$(BIN)/ruff format .

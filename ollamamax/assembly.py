@@ -187,6 +187,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             health=health,
             stats=stats,
             configuration=loaded.public(),
+            now=time.time,
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
         statistics=statistics_resource(

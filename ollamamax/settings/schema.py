@@ -121,12 +121,30 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What happens to the accounts of requests while the database cannot be written.
+    """The accounts of requests: how long they stay, and what happens to them while the database cannot be written.
 
-    Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also by the next
-    start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
+    What is older than they may be, or beyond their space, is kept as sums for each day, model, node, owner and end
+    user, for ever. Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also
+    by the next start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
     """
 
+    retention_days: Annotated[
+        Count | None,
+        Meta(
+            description='For how many whole days, in UTC, an account stays; "unlimited" for ever.',
+            examples=[30],
+            extra={"none": "unlimited"},
+        ),
+    ] = 90
+    retention_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description="Most disk space for accounts: beyond it the oldest ones go before their time. On SQLite it is "
+            'that of the whole file; "unlimited" for any.',
+            examples=["20 GiB"],
+            extra={"none": "unlimited"},
+        ),
+    ] = 5 * 1024**3
     spool_directory: Annotated[
         str,
         Meta(

@@ -19,8 +19,9 @@ from ollamamax.errors import LedgerFull
 from ollamamax.store.backlog import Backlog
 from ollamamax.store.destinations import DatabaseRows, Destination, Runner, reason_of
 from ollamamax.store.ledger_row import LedgerRow
-from ollamamax.store.ledger_statements import read_row, read_rows
+from ollamamax.store.queries import ALL, Selection, read_row, read_rows
 from ollamamax.store.spooled_rows import SpooledRows
+from ollamamax.store.usage import Usage, UsageQuery, read_usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,19 +137,30 @@ class Ledger:
             self._write()
         return flushed.addCallback(lambda _: self._destination.close())
 
-    def requests(self, limit: int, offset: int) -> Deferred[tuple[list[LedgerRow], int]]:
-        """A page of rows, those that started last first, and how many there are in all.
+    def requests(
+        self, limit: int, offset: int, selection: Selection = ALL
+    ) -> Deferred[tuple[list[LedgerRow], int | None]]:
+        """A page of rows, the newest first, and how many there are in all, as `read_rows` gives them.
 
         It holds what was taken before the call, unless the database cannot be written just now.
 
         Returns:
             Fails with StoreUnavailable where the database cannot be read.
         """
-        return self._read(partial(read_rows, limit=limit, offset=offset))
+        return self._read(partial(read_rows, limit=limit, offset=offset, selection=selection))
 
     def request(self, identifier: str) -> Deferred[LedgerRow | None]:
         """The row of one request, None where there is none; as fresh as `requests`, and it fails alike."""
         return self._read(partial(read_row, identifier=identifier))
+
+    def usage(self, query: UsageQuery, render: Callable[[Usage], T]) -> Deferred[T]:
+        """What was used, as fresh as `requests`, and it fails alike.
+
+        Args:
+            query: of what.
+            render: makes of it what is wanted; called on one of the store's threads, because it may be long.
+        """
+        return self._read(lambda transaction: render(read_usage(transaction, query)))
 
     def _read(self, work: Work[T]) -> Deferred[T]:
         tried: Deferred[None] = succeed(None) if self._retry_seconds is not None else self._wait(self._attempts)

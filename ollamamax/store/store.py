@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -21,6 +22,7 @@ from ollamamax.store.inventory import Inventory
 from ollamamax.store.ledger import Ledger
 from ollamamax.store.place import Place, place_of
 from ollamamax.store.pool import ConnectionPool
+from ollamamax.store.retention import Pruning, Retention
 from ollamamax.store.revisions import bring_to_head, require_head
 from ollamamax.store.size import SizeWatch, StoreSize
 from ollamamax.store.spool import Spool
@@ -63,6 +65,7 @@ class Store:
         place: Place,
         presence: Presence,
         ledger: Ledger,
+        pruning: Pruning,
         writer: ConnectionPool,
         reader: ConnectionPool,
         spool: Spool | None,
@@ -78,6 +81,7 @@ class Store:
         self._size_watch = size_watch
         self._place = place
         self._presence = presence
+        self._pruning = pruning
         self._writer = writer
         self._reader = reader
         self._is_closed = False
@@ -101,7 +105,8 @@ class Store:
             state_directory: made where it is needed and not there, for this user alone.
             reactor: as for `at`, and so are the others.
             pool_size: connections.
-            ledger: what happens to rows while the database is away; by default, as in the settings.
+            ledger: how long rows stay, and what happens to them while the database is away; by default, as in the
+                settings.
             observer: hears of queries and groups of rows.
 
         Raises:
@@ -141,8 +146,9 @@ class Store:
             place: where it is.
             reactor: where results arrive; also the clock (IReactorTime).
             pool_size: connections to the database, at least 2: one of them writes and the others read.
-            ledger: what happens to rows while the database is away; by default, as in the settings.
-            spool_directory: where they are kept then; None to keep them in memory.
+            ledger: how long rows stay, and what happens to them while the database is away; by default, as in the
+                settings.
+            spool_directory: where rows are kept then; None to keep them in memory.
             observer: hears of every query, mostly on the store's threads, and of every group of rows.
 
         Raises:
@@ -196,13 +202,16 @@ class Store:
             spool=spool,
             observe=(lambda _: None) if observer is None else observer.observe_flush,
         )
+        pruning = Pruning(Retention(ledger.retention_days, ledger.retention_bytes), writer, clock, time.time)
         presence.start()
+        pruning.start()
         kept.start()
         size_watch.start(first_size)
         return cls(
             place=place,
             presence=presence,
             ledger=kept,
+            pruning=pruning,
             writer=writer,
             reader=reader,
             spool=spool,
@@ -238,6 +247,7 @@ class Store:
 
     async def _close(self) -> None:
         self._size_watch.stop()
+        self._pruning.stop()
         await self.ledger.close()
         await self._presence.stop()
         await self._reader.close()

@@ -137,6 +137,7 @@ def test_a_finished_row_replaces_its_started_one(database: Database, ledger: Led
         output_seconds=2.5,
         first_token_seconds=3.5,
         duration_seconds=4.5,
+        node_seconds=4.25,
         instance="i",
     )
     for take, row in [
