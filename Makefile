@@ -71,7 +71,7 @@ format: $(VENV)/.dev-installed ## bring the code into the one format
 dashboards: $(VENV)/.dev-installed ## write Grafana's dashboards anew, from deploy/grafana/dashboards to deploy/grafana/json
 	cd deploy/grafana && $(CURDIR)/$(BIN)/python -m dashboards
 
-dashboard-pictures: $(VENV)/.dev-installed ## draw the dashboards for the documentation, from a run of two minutes
+dashboard-pictures: $(VENV)/.dev-installed ## draw the dashboards for the documentation, from a run of three minutes
 	cd tests && $(CURDIR)/$(BIN)/python -m real.dashboard_pictures $(CURDIR)/docs/dashboards
 
 changelog: $(VENV)/.dev-installed ## move the news fragments into CHANGELOG.md

@@ -21,12 +21,13 @@ from real.monitored import Monitored, monitored
 from real.processes import Processes
 from real.prometheus import Result
 
-SECONDS = 120.0
-LOCKED_FROM, LOCKED_UNTIL = 30.0, 45.0
-NODE_ENDS = 75.0
-STANDS_STILL = 95.0
-STEP_SECONDS = 2
-RATE_INTERVAL = "8s"
+SECONDS = 180.0
+LOCKED_FROM, LOCKED_UNTIL = 45.0, 65.0
+NODE_ENDS = 110.0
+STANDS_STILL = 145.0
+STEP_SECONDS = 5
+"""Between two scrapes, and between two points of a line."""
+RATE_INTERVAL = "20s"
 
 
 @attrs.frozen
@@ -95,7 +96,7 @@ def main(folder: Path, program: Callable[..., str] = found) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         processes = Processes(Path(temporary))
         try:
-            with monitored(processes, program, Path(temporary)) as servers:
+            with monitored(processes, program, Path(temporary), interval=f"{STEP_SECONDS}s") as servers:
                 span = run(servers)
                 series: Mapping[str, Mapping[str, Sequence[Drawn]]] = {
                     name: {

@@ -26,6 +26,10 @@ _READING = """\
 | none of these | there is room | nothing |
 """
 
+_WAITED = share(
+    total(rate("ollamamax_inference_cold_starts_total", MODEL), "model"), total(rate(_REQUESTS, MODEL), "model")
+)
+
 _QUESTION = Row(
     "Do we need another GPU?",
     [words("How to read this", "What the panels below mean together.", _READING, height=7)],
@@ -132,11 +136,9 @@ _WAITS = Row(
             "Requests that waited for a load",
             "The share of each model's requests that found it not loaded.",
             "percentunit",
+            # Two families: a rate of the one may be drawn out a little further than the other's.
             Query(
-                share(
-                    total(rate("ollamamax_inference_cold_starts_total", MODEL), "model"),
-                    total(rate(_REQUESTS, MODEL), "model"),
-                ),
+                f"clamp_max({_WAITED}, 1)",
                 "{{model}}",
             ),
             span=8,
