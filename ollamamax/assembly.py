@@ -187,6 +187,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
             health=health,
             stats=stats,
             configuration=loaded.public(),
+            now=time.time,
         ),
         metrics=(exposition := ExpositionResource(metrics, reactor)),
         statistics=statistics_resource(
@@ -203,6 +204,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
 
     metrics.watch_database(store.statistics.snapshot)
     metrics.watch_ledger(lambda: store.ledger)
+    metrics.watch_size(lambda: store.size)
     metrics.watch_fleet(fleet.nodes.values)
     metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: counts)

@@ -9,18 +9,17 @@ import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
-from urllib.parse import urlsplit
 
 import click
 
 from ollamamax import __version__
+from ollamamax.reports.commands import requests, usage
+from ollamamax.reports.options import DEFAULT_URL, http_url, key_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ollamamax.store.upgrade import Administration
-
-_DEFAULT_URL = "http://localhost:8080"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -32,20 +31,8 @@ def main() -> None:
     """
 
 
-def _http_url(_: click.Context, __: click.Parameter, value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        server = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        usable = server and not parts.query and not parts.fragment
-    except ValueError:
-        usable = False
-    if not usable:
-        raise click.BadParameter(f'"{value}" is not the URL of a server; expected one like {_DEFAULT_URL}')
-    return value
-
-
 @main.command()
-@click.argument("url", envvar="OLLAMAMAX_URL", default=_DEFAULT_URL, callback=_http_url)
+@click.argument("url", envvar="OLLAMAMAX_URL", default=DEFAULT_URL, callback=http_url)
 def verify(url: str) -> None:
     """Check that the server running at URL keeps its promises about metrics.
 
@@ -59,9 +46,11 @@ def verify(url: str) -> None:
 
     from ollamamax.verify.walk import verify as verify_server
 
-    key = os.environ.get("OLLAMAMAX_API_KEY")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    react(verify_server, (url, headers, click.echo))
+    react(verify_server, (url, key_headers(), click.echo))
+
+
+main.add_command(usage)
+main.add_command(requests)
 
 
 @main.command("check-config")

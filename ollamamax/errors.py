@@ -199,6 +199,13 @@ class NodeBusy(Unavailable):
     public_message = "server busy, please try again.  maximum pending requests exceeded"
 
 
+class LedgerFull(Unavailable):
+    """The account of a request could not be kept, and the settings want none to be answered without one."""
+
+    code = "ledger_full"
+    public_message = "the gateway cannot keep the account of this request now, try again later"
+
+
 class ShuttingDown(Unavailable):
     """The gateway is draining."""
 

@@ -59,6 +59,7 @@ def open_store(settings: Settings, reactor: ReactorBase, metrics: Metrics) -> St
         state_directory=Path(settings.state_directory),
         reactor=reactor,
         pool_size=settings.database_pool_size,
+        ledger=settings.ledger,
         observer=metrics,
     )
 

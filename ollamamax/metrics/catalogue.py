@@ -236,8 +236,36 @@ DB_QUERY_DURATION = Metric(
     QUERY_BUCKETS,
 )
 
-LEDGER_PENDING = Metric("ollamamax_ledger_pending", "gauge", (), "Ledger rows that wait to be written")
+LEDGER_PENDING = Metric(
+    "ollamamax_ledger_pending",
+    "gauge",
+    (),
+    "Ledger rows in memory and in the spool that wait to be written to the database",
+)
+LEDGER_SPOOL_BYTES = Metric(
+    "ollamamax_ledger_spool_bytes",
+    "gauge",
+    (),
+    "Bytes of the files that keep ledger rows until PostgreSQL can be written; absent on SQLite",
+)
+LEDGER_FLUSH_DURATION = Metric(
+    "ollamamax_ledger_flush_duration_seconds",
+    "histogram",
+    (),
+    "Time to commit a group of ledger rows, from when it was given to the database's writer",
+    QUERY_BUCKETS,
+)
 LEDGER_DROPPED = Metric("ollamamax_ledger_dropped_total", "counter", (), "Ledger rows that were never written")
+
+STORE_SIZE = Metric(
+    "ollamamax_store_size_bytes", "gauge", (), "Bytes that the database takes on its disk, measured once a minute"
+)
+STORE_FREE = Metric(
+    "ollamamax_store_free_bytes",
+    "gauge",
+    (),
+    "Bytes that the database's file system has left, measured once a minute; absent where that is not known",
+)
 
 NODE_UP = Metric("ollamamax_node_up", "gauge", ("node",), "Whether the node's last probe succeeded (1) or not (0)")
 NODE_INFO = Metric(
@@ -457,7 +485,11 @@ CATALOGUE: tuple[Metric, ...] = (
     DB_QUERIES,
     DB_QUERY_DURATION,
     LEDGER_PENDING,
+    LEDGER_SPOOL_BYTES,
+    LEDGER_FLUSH_DURATION,
     LEDGER_DROPPED,
+    STORE_SIZE,
+    STORE_FREE,
     NODE_UP,
     NODE_INFO,
     NODE_LAST_PROBE,

@@ -12,6 +12,7 @@ from ollamamax.metrics.catalogue import (
     COLLECTOR_ERRORS,
     DB_QUERY_DURATION,
     INFERENCE_IN_FLIGHT,
+    LEDGER_FLUSH_DURATION,
     Metric,
 )
 from ollamamax.metrics.collectors import SafeCollector, Snapshot, rendering
@@ -34,8 +35,9 @@ class Metrics:
     """The registry of one server and what is wired to it; the process's global registry is never used.
 
     The stores of state come later than the metrics that they report to, so each is wired when it stands: `http`,
-    `scraped`, `observe_query` and what is known of the process work from the start, `watch_database`, `watch_ledger`,
-    `watch_fleet`, `watch_work`, `watch_attempts`, `watch_inference`, `watch_reactor` and `watch_threads` add the rest.
+    `scraped`, `observe_query`, `observe_flush` and what is known of the process work from the start, `watch_database`,
+    `watch_ledger`, `watch_size`, `watch_fleet`, `watch_work`, `watch_attempts`, `watch_inference`, `watch_reactor` and
+    `watch_threads` add the rest.
 
     Args:
         version: the server's, for `ollamamax_build_info`.
@@ -61,6 +63,9 @@ class Metrics:
             DB_QUERY_DURATION.labels,
             buckets=DB_QUERY_DURATION.buckets,
             registry=None,
+        )
+        self._flush_durations = Histogram(
+            LEDGER_FLUSH_DURATION.name, LEDGER_FLUSH_DURATION.help, buckets=LEDGER_FLUSH_DURATION.buckets, registry=None
         )
         # Registered last for ever, so that they tell of the scrape in which they are: what failed, and how much it was.
         self._last = (
@@ -103,8 +108,13 @@ class Metrics:
         self.add("database_queries", [DB_QUERY_DURATION], lambda: self._query_durations.collect)
 
     def watch_ledger(self, read: Callable[[], sources.LedgerState]) -> None:
-        """Wires the ledger."""
+        """Wires the ledger, and the durations of `observe_flush`."""
         self.add("ledger", sources.LEDGER_METRICS, lambda: sources.ledger(read()))
+        self.add("ledger_flushes", [LEDGER_FLUSH_DURATION], lambda: self._flush_durations.collect)
+
+    def watch_size(self, read: Callable[[], sources.SizeState]) -> None:
+        """Wires how much space the database takes."""
+        self.add("store_size", sources.SIZE_METRICS, lambda: sources.size(read()))
 
     def watch_fleet(self, read: Callable[[], Iterable[fleet.NodeState]]) -> None:
         """Wires the nodes; `read` gives those that exist at that moment."""
@@ -136,6 +146,10 @@ class Metrics:
     def observe_query(self, operation: str, table: str, status: str, seconds: float) -> None:
         """Times one query, from any thread; by status, queries are counted in the pool's own statistics."""
         self._query_durations.labels(operation, table).observe(seconds)
+
+    def observe_flush(self, seconds: float) -> None:
+        """Times one group of ledger rows, on the reactor's thread."""
+        self._flush_durations.observe(seconds)
 
     def snapshot(self) -> Snapshot:
         """Copies all state as it is now, for `collectors.rendering`; on the reactor's thread."""

@@ -21,8 +21,12 @@ from ollamamax.metrics.catalogue import (
     DB_WAITS,
     LEDGER_DROPPED,
     LEDGER_PENDING,
+    LEDGER_SPOOL_BYTES,
     NODE_REQUESTS,
     RETRIES,
+    STORE_FREE,
+    STORE_SIZE,
+    Metric,
 )
 from ollamamax.metrics.families import Families, Family, value, values
 
@@ -39,7 +43,8 @@ DATABASE_METRICS = (
     DB_CLOSED,
     DB_QUERIES,
 )
-LEDGER_METRICS = (LEDGER_PENDING, LEDGER_DROPPED)
+LEDGER_METRICS = (LEDGER_PENDING, LEDGER_SPOOL_BYTES, LEDGER_DROPPED)
+SIZE_METRICS = (STORE_SIZE, STORE_FREE)
 ATTEMPT_METRICS = (NODE_REQUESTS, RETRIES)
 BUILD_METRICS = (BUILD_INFO,)
 
@@ -88,8 +93,24 @@ class LedgerState(Protocol):
         """Rows that wait."""
 
     @property
+    def kept_bytes(self) -> int | None:
+        """What the spool takes on the disk; None where there is none."""
+
+    @property
     def dropped(self) -> int:
         """Rows that were given up."""
+
+
+class SizeState(Protocol):
+    """How much space the database takes."""
+
+    @property
+    def bytes(self) -> int | None:
+        """What it takes; None where that is not known."""
+
+    @property
+    def free_bytes(self) -> int | None:
+        """What is left for it; None where that is not known."""
 
 
 class AttemptState(Protocol):
@@ -111,7 +132,12 @@ def database(state: DatabaseState) -> Families:
 
 def ledger(state: LedgerState) -> Families:
     """The families of the ledger."""
-    return partial(_ledger, state.pending, state.dropped)
+    return partial(_ledger, state.pending, state.kept_bytes, state.dropped)
+
+
+def size(state: SizeState) -> Families:
+    """The families of the database's size."""
+    return partial(_known, ((STORE_SIZE, state.bytes), (STORE_FREE, state.free_bytes)))
 
 
 def attempts(state: AttemptState) -> Families:
@@ -139,9 +165,16 @@ def _database(
     yield values(DB_QUERIES, queries)
 
 
-def _ledger(pending: int, dropped: int) -> Iterable[Family]:
+def _ledger(pending: int, kept_bytes: int | None, dropped: int) -> Iterable[Family]:
     yield value(LEDGER_PENDING, pending)
+    yield from _known(((LEDGER_SPOOL_BYTES, kept_bytes),))
     yield value(LEDGER_DROPPED, dropped)
+
+
+def _known(figures: Iterable[tuple[Metric, float | None]]) -> Iterable[Family]:
+    """Those figures that are known; of the others there is no sample."""
+    for metric, figure in figures:
+        yield values(metric, () if figure is None else (((), figure),))
 
 
 def _attempts(ended: tuple[tuple[tuple[str, str], int], ...], retries: tuple[tuple[str, int], ...]) -> Iterable[Family]:

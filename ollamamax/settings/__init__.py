@@ -13,8 +13,9 @@ import attrs
 import msgspec
 
 from ollamamax.settings import checks
+from ollamamax.settings.leaves import Leaf, leaves
 from ollamamax.settings.schema import (
-    Leaf,
+    LedgerSettings,
     Limits,
     Log,
     MetricsSettings,
@@ -24,7 +25,6 @@ from ollamamax.settings.schema import (
     Retries,
     Settings,
     Timeouts,
-    leaves,
 )
 from ollamamax.settings.sources import (
     Given,
@@ -42,6 +42,7 @@ from ollamamax.settings.values import refused, shown, value_of
 __all__ = [
     "LEAVES",
     "Leaf",
+    "LedgerSettings",
     "Limits",
     "LoadedSettings",
     "Log",

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from ollamamax.settings.schema import Leaf, Limits, Log, MetricsSettings, Probe, Retries, Settings, Timeouts, leaves
+from ollamamax.settings.leaves import Leaf, leaves
+from ollamamax.settings.schema import LedgerSettings, Limits, Log, MetricsSettings, Probe, Retries, Settings, Timeouts
 from ollamamax.settings.sources import DEFAULT_CONFIG, FILE_ONLY, environment_name
 
 _OPTIONS = {
@@ -33,6 +34,7 @@ _SECTIONS = {
     "limits": Limits,
     "probe": Probe,
     "retries": Retries,
+    "ledger": LedgerSettings,
     "log": Log,
     "metrics": MetricsSettings,
 }

@@ -6,10 +6,9 @@ from these classes. Durations are plain seconds, sizes bytes; a file or a variab
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Literal, cast, get_type_hints
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
-import attrs
 import msgspec
 from msgspec import Meta, Struct
 
@@ -119,6 +118,52 @@ class Retries(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0)],
         Meta(description="Retries that may be under way however few requests are; 0 here and for the ratio for none."),
     ] = 3
+
+
+class LedgerSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The accounts of requests: how long they stay, and what happens to them while the database cannot be written.
+
+    What is older than they may be, or beyond their space, is kept as sums for each day, model, node, owner and end
+    user, for ever. Those that PostgreSQL cannot take are kept in files, and written when it can be reached again, also
+    by the next start of a server that was killed. On SQLite, and where the files are full, they are kept in memory.
+    """
+
+    retention_days: Annotated[
+        Count | None,
+        Meta(
+            description='For how many whole days, in UTC, an account stays; "unlimited" for ever.',
+            examples=[30],
+            extra={"none": "unlimited"},
+        ),
+    ] = 90
+    retention_bytes: Annotated[
+        Bytes | None,
+        Meta(
+            description="Most disk space for accounts: beyond it the oldest ones go before their time. On SQLite it is "
+            'that of the whole file; "unlimited" for any.',
+            examples=["20 GiB"],
+            extra={"none": "unlimited"},
+        ),
+    ] = 5 * 1024**3
+    spool_directory: Annotated[
+        str,
+        Meta(
+            description="The directory of those files, an absolute path; empty for `spool` in `state_directory`. Only "
+            "servers that use the same database may share it. Without effect on SQLite.",
+            examples=["/var/spool/ollamamax"],
+        ),
+    ] = ""
+    spool_bytes: Annotated[Bytes, Meta(description="Most disk space for the files of one server.")] = 1024**3
+    memory_rows: Annotated[Count, Meta(description="Most rows that are kept in memory.")] = 10_000
+    full: Annotated[
+        Literal["serve", "refuse"],
+        Meta(
+            description="What to do when there is no room in memory either. `serve`: requests are answered without an "
+            "account, and their rows are counted as dropped. `refuse`: no inference request goes to a node; its client "
+            "gets a 503.",
+            examples=["refuse"],
+        ),
+    ] = "serve"
 
 
 class Log(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -277,6 +322,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     limits: Limits = Limits()
     probe: Probe = Probe()
     retries: Retries = Retries()
+    ledger: LedgerSettings = LedgerSettings()
     log: Log = Log()
     metrics: MetricsSettings = MetricsSettings()
     models: Annotated[
@@ -299,119 +345,3 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             return self.timeouts
         changed = {name: value for name, value in msgspec.structs.asdict(own).items() if value is not None}
         return msgspec.structs.replace(self.timeouts, **changed)
-
-
-@attrs.frozen
-class Leaf:
-    """One setting, as its class declares it.
-
-    Attributes:
-        name: dotted, as in `limits.max_body_bytes`.
-        annotation: its type with what bounds it, for `msgspec.convert`.
-        default: its value where no source gives one.
-        shape: its type for people: `number`, `integer`, `text`, `list of text`, `true or false`, a choice, `table`.
-        unit: `seconds`, `bytes`, `bytes per second`, or empty.
-        bounds: for people, as in `above 0`; empty where there are none.
-        none_word: the word that stands for no value (None); empty where there has to be one.
-        description: what it does.
-        example: a value other than the default; None where none was declared.
-        expected: what it should be, in an error's words.
-    """
-
-    name: str
-    annotation: object
-    default: object
-    shape: str
-    unit: str
-    bounds: str
-    none_word: str
-    description: str
-    example: object
-    expected: str
-
-
-def leaves(struct: type[Struct] = Settings, prefix: str = "") -> Iterator[Leaf]:
-    """All settings of a struct, in the order of their declaration; those of a section after one another.
-
-    Args:
-        struct: the class that declares them.
-        prefix: what stands before each name.
-    """
-    annotations = get_type_hints(struct, include_extras=True)
-    information = cast("msgspec.inspect.StructType", msgspec.inspect.type_info(struct))
-    for field in information.fields:
-        if isinstance(field.type, msgspec.inspect.StructType):
-            yield from leaves(field.type.cls, f"{field.name}.")
-        else:
-            default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
-            yield _leaf(prefix + field.name, annotations[field.name], field.type, default)
-
-
-def _leaf(name: str, annotation: object, declared: msgspec.inspect.Type, default: object) -> Leaf:
-    schema: dict[str, object] = {}
-    extra: dict[str, str] = {}
-    while isinstance(declared, msgspec.inspect.Metadata | msgspec.inspect.UnionType):
-        if isinstance(declared, msgspec.inspect.Metadata):
-            schema |= declared.extra_json_schema or {}
-            extra |= declared.extra or {}
-            declared = declared.type
-        else:
-            declared = declared.types[0]
-    shape, bounds, unit, none_word = _shape(declared), _bounds(declared), extra.get("unit", ""), extra.get("none", "")
-    examples = schema.get("examples")
-    return Leaf(
-        name=name,
-        annotation=annotation,
-        default=default,
-        shape=extra.get("shape", shape),
-        unit=unit,
-        bounds=bounds,
-        none_word=none_word,
-        description=str(schema.get("description", "")),
-        example=examples[0] if isinstance(examples, list) else None,
-        expected=extra.get("expected") or _expected(shape, unit, bounds, none_word),
-    )
-
-
-_SCALARS = {
-    msgspec.inspect.FloatType: "number",
-    msgspec.inspect.IntType: "integer",
-    msgspec.inspect.BoolType: "true or false",
-}
-
-
-def _shape(declared: msgspec.inspect.Type) -> str:
-    match declared:
-        case msgspec.inspect.FloatType() | msgspec.inspect.IntType() | msgspec.inspect.BoolType():
-            return _SCALARS[type(declared)]
-        case msgspec.inspect.LiteralType(values):
-            return " or ".join(f'"{value}"' for value in values)
-        case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StrType()):
-            return "list of text"
-        case msgspec.inspect.VarTupleType() | msgspec.inspect.DictType():
-            return "tables"
-        case _:
-            return "text"
-
-
-def _bounds(declared: msgspec.inspect.Type) -> str:
-    if not isinstance(declared, msgspec.inspect.FloatType | msgspec.inspect.IntType):
-        return ""
-    said = {"above": declared.gt, "at least": declared.ge, "at most": declared.le}
-    return ", ".join(f"{words} {limit:g}" for words, limit in said.items() if limit is not None)
-
-
-def _expected(shape: str, unit: str, bounds: str, none_word: str) -> str:
-    by_shape = {
-        "text": "text",
-        "list of text": "a list of text (as a variable: separated by commas)",
-        "integer": "a whole number",
-        "number": "a number",
-    }
-    by_unit = {
-        "seconds": "a number of seconds",
-        "bytes": 'bytes, or a size like "64 MiB"',
-        "bytes per second": 'bytes per second, or a size like "64 KiB"',
-    }
-    what = by_unit.get(unit) or by_shape.get(shape) or shape
-    return what + (f", {bounds}" if bounds else "") + (f', or "{none_word}"' if none_word else "")

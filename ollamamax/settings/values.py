@@ -15,7 +15,8 @@ import msgspec
 from ollamamax.names import normalized
 from ollamamax.settings import checks
 from ollamamax.settings.checks import Refused
-from ollamamax.settings.schema import Leaf, ModelSettings, NodeSettings, leaves
+from ollamamax.settings.leaves import Leaf, leaves
+from ollamamax.settings.schema import ModelSettings, NodeSettings
 from ollamamax.settings.sources import Given, SettingsError, no_such_setting
 
 _MAX_SHOWN = 200
@@ -113,11 +114,12 @@ _CHECKS: Mapping[str, Callable[[str], None]] = {
     "listen": _check_listen,
     "database": checks.check_database,
     "state_directory": _check_directory,
+    "ledger.spool_directory": _check_directory,
     "allowed_hosts": checks.check_host,
     "allowed_origins": checks.check_origin,
     "trusted_networks": checks.check_network,
 }
-_MAY_BE_EMPTY = frozenset({"database", "state_directory"})
+_MAY_BE_EMPTY = frozenset({"database", "state_directory", "ledger.spool_directory"})
 
 
 def _check(name: str, given: Given, value: object) -> None:

@@ -24,6 +24,8 @@ class _Entry:
 class Backlog:
     """At most `capacity` rows that are not written yet; what comes beyond is dropped and counted.
 
+    The final row of a request that was begun always finds room: there are no more of those than requests under way.
+
     Attributes:
         accepted: the number of the last row that was taken; rows are numbered from 1.
         dropped: rows lost so far.
@@ -33,12 +35,18 @@ class Backlog:
         self._capacity = capacity
         self._waiting: dict[str, _Entry] = {}
         self._writing: dict[str, _Entry] = {}
+        self._begun: set[str] = set()
         self.accepted = 0
         self.dropped = 0
 
     def __len__(self) -> int:
         """Rows that are not known to be written."""
         return len(self._waiting) + len(self._writing)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the row of one more request would be taken."""
+        return len(self) < self._capacity
 
     @property
     def waiting(self) -> int:
@@ -55,6 +63,9 @@ class Backlog:
 
     def add(self, row: LedgerRow) -> None:
         """Takes a row, or drops it where there is no room."""
+        was_begun = row.id in self._begun
+        if row.is_final:
+            self._begun.discard(row.id)
         waiting = self._waiting.get(row.id)
         if waiting is not None:
             waiting.row = _final_of(waiting.row, row)
@@ -62,9 +73,11 @@ class Backlog:
         writing = self._writing.get(row.id)
         if writing is not None and _final_of(writing.row, row) is writing.row:
             return
-        if len(self) >= self._capacity:
+        if not self.has_room and not was_begun:
             self.dropped += 1
             return
+        if not row.is_final:
+            self._begun.add(row.id)
         self.accepted += 1
         self._waiting[row.id] = _Entry(row, self.accepted)
 
@@ -92,6 +105,7 @@ class Backlog:
         """Gives up what waits."""
         self.dropped += len(self._waiting)
         self._waiting.clear()
+        self._begun.clear()
 
 
 def _final_of(known: LedgerRow, new: LedgerRow) -> LedgerRow:

@@ -22,7 +22,7 @@ from ollamamax.store.watch import HEARTBEAT_SECONDS, Watch
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
-    from ollamamax.store.ledger import Runner
+    from ollamamax.store.destinations import Runner
     from ollamamax.store.pool import Work
     from ollamamax.store.transaction import Transaction
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
     from twisted.python.failure import Failure
 
-    from ollamamax.store.ledger import Runner
+    from ollamamax.store.destinations import Runner
 
 REFRESH_SECONDS = 600.0
 KNOWN_LIMIT = 10_000

@@ -2,29 +2,35 @@
 
 Rows are buffered and written in groups by one writer, because a group costs the disk one flush where each row alone
 would cost it one each. A row is on its way to the disk at most 50 ms after it was taken, or after the write before it
-was done; a killed process loses no more than that. While the database cannot be written, rows stay in memory, up to
-10,000 of them, and are tried again at growing intervals; beyond, they are dropped and counted.
+was done; a killed process loses no more than that. Groups that can be written nowhere stay in memory, up to a number of
+rows, and are tried again at growing intervals; beyond, rows are dropped and counted, or no request is begun any more.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.backlog import Backlog
-from ollamamax.store.failures import StoreUnavailable
+from ollamamax.store.destinations import DatabaseRows, Destination, Runner, reason_of
 from ollamamax.store.ledger_row import LedgerRow
-from ollamamax.store.ledger_statements import read_row, read_rows, write_rows
+from ollamamax.store.queries import ALL, Selection, read_row, read_rows
+from ollamamax.store.spooled_rows import SpooledRows
+from ollamamax.store.usage import Usage, UsageQuery, read_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
     from ollamamax.store.pool import Work
+    from ollamamax.store.spool import Spool
 
 __all__ = ["Ledger", "LedgerRow"]
 
@@ -37,13 +43,6 @@ LAST_RETRY_SECONDS = 5.0
 T = TypeVar("T")
 
 
-class Runner(Protocol):
-    """Runs units of work; `pool.ConnectionPool` is one."""
-
-    def run(self, work: Work[T]) -> Deferred[T]:
-        """Fires with what `work` returned."""
-
-
 class Ledger:
     """Takes rows at any time, and answers from the database.
 
@@ -53,6 +52,9 @@ class Ledger:
         clock: the clock of the groups and of the retries.
         instance: whose rows these are.
         capacity: how many rows may wait in memory.
+        refuses: whether no request is begun whose row would have no room; else such a row is dropped.
+        spool: where rows go that the database does not take; None to keep them in memory.
+        observe: hears of each group that was written to the database, how many seconds it took.
     """
 
     _log = Logger()
@@ -65,12 +67,17 @@ class Ledger:
         *,
         instance: str | None = None,
         capacity: int = CAPACITY_ROWS,
+        refuses: bool = False,
+        spool: Spool | None = None,
+        observe: Callable[[float], object] = lambda _: None,
     ) -> None:
-        self._writer = writer
+        self._destination: Destination = DatabaseRows(writer, clock, instance=instance, observe=observe)
+        if spool is not None:
+            self._destination = SpooledRows(self._destination, spool, clock)
         self._reader = reader
         self._clock = clock
-        self._instance = instance
         self._backlog = Backlog(capacity)
+        self._refuses = refuses
         self._timer: IDelayedCall | None = None
         self._is_writing = False
         self._is_closed = False
@@ -81,16 +88,31 @@ class Ledger:
 
     @property
     def pending(self) -> int:
-        """Rows in memory, not known to be in the database."""
-        return len(self._backlog)
+        """Rows in memory and in the spool, not known to be in the database."""
+        return len(self._backlog) + self._destination.pending
 
     @property
     def dropped(self) -> int:
-        """Rows lost since the start: no room while the database was away, or refused by it."""
-        return self._backlog.dropped
+        """Rows lost since the start: no room while the database was away, refused by it, or not to be read again."""
+        return self._backlog.dropped + self._destination.dropped
+
+    @property
+    def kept_bytes(self) -> int | None:
+        """What the spool takes on the disk; None where there is none."""
+        return self._destination.kept_bytes
+
+    def start(self) -> None:
+        """Begins to write what dead processes have left in the spool."""
+        self._destination.start()
 
     def started(self, row: LedgerRow) -> None:
-        """A request was sent to a node."""
+        """A request is about to be sent to a node.
+
+        Raises:
+            LedgerFull: it must not be, because its account could not be kept.
+        """
+        if self._refuses and not self._backlog.has_room:
+            raise LedgerFull
         self._take(row)
 
     def finished(self, row: LedgerRow) -> None:
@@ -100,34 +122,45 @@ class Ledger:
         self._take(row)
 
     def flush(self) -> Deferred[None]:
-        """Fires once every row taken so far is committed or dropped; that is after an outage, where there is one."""
+        """Fires once every row taken so far is committed, in the spool, or dropped: after an outage if need be."""
         return self._wait(self._flushes)
 
     def close(self) -> Deferred[None]:
         """Writes what is there; what cannot be written at once is dropped and counted, as is all that comes later.
 
         Returns:
-            Fires when nothing is left.
+            Fires when nothing is left, but for what is in the spool.
         """
         self._is_closed = True
         flushed = self.flush()
         if not self._is_writing and self._backlog.waiting:
             self._write()
-        return flushed
+        return flushed.addCallback(lambda _: self._destination.close())
 
-    def requests(self, limit: int, offset: int) -> Deferred[tuple[list[LedgerRow], int]]:
-        """A page of rows, those that started last first, and how many there are in all.
+    def requests(
+        self, limit: int, offset: int, selection: Selection = ALL
+    ) -> Deferred[tuple[list[LedgerRow], int | None]]:
+        """A page of rows, the newest first, and how many there are in all, as `read_rows` gives them.
 
         It holds what was taken before the call, unless the database cannot be written just now.
 
         Returns:
             Fails with StoreUnavailable where the database cannot be read.
         """
-        return self._read(partial(read_rows, limit=limit, offset=offset))
+        return self._read(partial(read_rows, limit=limit, offset=offset, selection=selection))
 
     def request(self, identifier: str) -> Deferred[LedgerRow | None]:
         """The row of one request, None where there is none; as fresh as `requests`, and it fails alike."""
         return self._read(partial(read_row, identifier=identifier))
+
+    def usage(self, query: UsageQuery, render: Callable[[Usage], T]) -> Deferred[T]:
+        """What was used, as fresh as `requests`, and it fails alike.
+
+        Args:
+            query: of what.
+            render: makes of it what is wanted; called on one of the store's threads, because it may be long.
+        """
+        return self._read(lambda transaction: render(read_usage(transaction, query)))
 
     def _read(self, work: Work[T]) -> Deferred[T]:
         tried: Deferred[None] = succeed(None) if self._retry_seconds is not None else self._wait(self._attempts)
@@ -160,10 +193,7 @@ class Ledger:
                 self._timer.cancel()
             self._timer = None
         self._is_writing = True
-        batch = self._backlog.take(BATCH_ROWS)
-        self._writer.run(partial(write_rows, rows=batch, instance=self._instance)).addCallbacks(
-            self._written, self._failed
-        )
+        self._destination.write(self._backlog.take(BATCH_ROWS)).addCallbacks(self._written, self._failed)
 
     def _written(self, refused: int) -> None:
         self._is_writing = False
@@ -193,11 +223,9 @@ class Ledger:
         if self._retry_seconds is None:
             self._dropped_before_outage = self._backlog.dropped
             self._retry_seconds = FIRST_RETRY_SECONDS
-            error = failure.value
-            reason = error.detail if isinstance(error, StoreUnavailable) else type(error).__name__
             self._log.error(
                 "ledger: the database cannot be written ({reason}); rows are kept in memory and tried again",
-                reason=reason,
+                reason=reason_of(failure),
             )
         else:
             self._retry_seconds = min(self._retry_seconds * 2, LAST_RETRY_SECONDS)

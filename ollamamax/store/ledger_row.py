@@ -12,6 +12,12 @@ import attrs
 
 from ollamamax.store.text import storable_text
 
+GOOD = ("success", "length")
+CALLERS = ("client_error", "client_disconnected")
+ERRORS = ("unavailable", "timeout", "node_error", "stream_error", "incomplete", "interrupted")
+OUTCOMES = (*GOOD, *CALLERS, *ERRORS)
+"""How a request may end: as it should, by its caller's doing, or by ours."""
+
 _INTEGER_LIMIT = 2**63
 
 
@@ -59,6 +65,7 @@ class LedgerRow:
         output_seconds: generating.
         first_token_seconds: from the request's last byte to the first content for the client.
         duration_seconds: all of it, as the gateway saw it.
+        node_seconds: for how long the node that served it last had it; None where no node got it.
         instance: the process that took the request; None until the ledger writes the row.
     """
 
@@ -89,6 +96,7 @@ class LedgerRow:
     output_seconds: float | None = attrs.field(default=None, converter=_number)
     first_token_seconds: float | None = attrs.field(default=None, converter=_number)
     duration_seconds: float | None = attrs.field(default=None, converter=_number)
+    node_seconds: float | None = attrs.field(default=None, converter=_number)
     instance: str | None = attrs.field(default=None, converter=_optional_text)
 
     @property

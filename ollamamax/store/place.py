@@ -9,6 +9,7 @@ from sqlalchemy.exc import ArgumentError
 
 from ollamamax.settings.checks import POSTGRESQL_SCHEMES
 from ollamamax.store.failures import StoreError
+from ollamamax.store.size import StoreSize
 from ollamamax.store.sqlite import DEFAULT_FILE_NAME, SqliteFile, file_of, make_private
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from ollamamax.store.transaction import Transaction
 
 _EXPECTED = "expected sqlite:////path/to/file or postgresql://USER@HOST/DATABASE"
 
@@ -57,6 +60,9 @@ class Place(Protocol):
 
     def looking_engine(self) -> Engine:
         """One connection that reads, and leaves nothing behind where there is no database."""
+
+    def size(self, transaction: Transaction) -> StoreSize:
+        """What it takes now; called on one of the store's threads."""
 
     def is_broken(self, error: DBAPIError) -> bool:
         """Whether a connection that failed like this is to be thrown away."""

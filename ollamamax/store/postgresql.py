@@ -16,17 +16,20 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
 import attrs
-from sqlalchemy import Engine, QueuePool, create_engine, event
+from sqlalchemy import Engine, QueuePool, create_engine, event, func
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 
 from ollamamax.settings.checks import masked
 from ollamamax.store.failures import StoreError, reason_of
+from ollamamax.store.size import StoreSize
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+    from ollamamax.store.transaction import Transaction
 
 CONNECT_SECONDS = 3
 STATEMENT_SECONDS = 5
@@ -104,6 +107,11 @@ class PostgresqlServer:
     def looking_engine(self) -> Engine:
         """An engine of one connection that reads."""
         return self.reading_engine(1)
+
+    def size(self, transaction: Transaction) -> StoreSize:
+        """All of the database; what its server's disk has left is not for a client to know."""
+        ((taken,),) = transaction.rows(func.pg_database_size(func.current_database()).select())
+        return StoreSize(int(taken))
 
     def is_broken(self, error: DBAPIError) -> bool:
         """Whether a connection that failed like this is to be thrown away, although the driver thinks it whole.

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 
 from ollamamax.store.failures import StoreError
 
-KNOWN_REVISIONS = ("0001", "0002")
+KNOWN_REVISIONS = ("0001", "0002", "0003")
 """The revisions in `migrations/versions`, oldest first."""
 
 HEAD_REVISION = KNOWN_REVISIONS[-1]

@@ -9,7 +9,7 @@ The metadata is what the migrations arrive at: a change here needs a new file in
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, Date, Double, Index, Integer, MetaData, String, Table
 
 from ollamamax.store.text import TEXT_LIMIT
 
@@ -62,13 +62,39 @@ requests = Table(
     _seconds("output_seconds"),
     _seconds("first_token_seconds"),
     _seconds("duration_seconds"),
+    _seconds("node_seconds"),
     _text("instance"),
 )
 """One row per inference request: `started` when it is sent to a node, final once `finished_at` is there."""
 
 Index(None, requests.c.started_at, requests.c.id)
+Index(None, requests.c.finished_at, requests.c.id)
 # Of unfinished rows alone on PostgreSQL too, as its migration says; to say so here would load that dialect everywhere.
 Index("ix_requests_unfinished", requests.c.instance, sqlite_where=requests.c.finished_at.is_(None))
+
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("day", Date(), nullable=False),
+    _text("model"),
+    _text("node"),
+    _text("owner"),
+    _text("end_user"),
+    _text("operation"),
+    _text("outcome"),
+    Column("requests", BigInteger(), nullable=False),
+    Column("input_tokens", BigInteger(), nullable=False),
+    Column("output_tokens", BigInteger(), nullable=False),
+    Column("cached_tokens", BigInteger(), nullable=False),
+    Column("node_seconds", Double(), nullable=False),
+)
+"""What was used by requests whose rows are gone: sums of a day in UTC, a row for all that are equal but for numbers.
+
+The id is a digest of the day and the six texts, because together they are too long for an index of PostgreSQL's.
+"""
+
+Index(None, usage_daily.c.day)
 
 instances = Table(
     "instances",

@@ -18,12 +18,15 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 
 from ollamamax.store.failures import StoreError, reason_of
 from ollamamax.store.lock import FileLock
+from ollamamax.store.size import StoreSize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    from ollamamax.store.transaction import Transaction
 
 DEFAULT_FILE_NAME = "ollamamax.db"
 BUSY_TIMEOUT_SECONDS = 5.0
@@ -153,6 +156,16 @@ class SqliteFile:
             )
         has_log = self.path.with_name(f"{self.path.name}-wal").exists()
         return self._engine(lambda: self._connect("ro" if has_log else "ro&immutable=1", "query_only=ON"), 1)
+
+    def size(self, transaction: Transaction) -> StoreSize:
+        """The file with its log, and what its file system has left for this user."""
+        files = [self.path, self.path.with_name(f"{self.path.name}-wal")]
+        try:
+            left = os.statvfs(self.path)
+            taken = sum(file.stat().st_size for file in files if file.exists())
+        except OSError:
+            return StoreSize()
+        return StoreSize(taken, left.f_bavail * left.f_frsize)
 
     def is_broken(self, error: DBAPIError) -> bool:
         """Whether a connection that failed like this is to be thrown away; a locked or full database is none such."""

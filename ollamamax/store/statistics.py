@@ -2,7 +2,8 @@
 
 **What counts as a query.** One statement sent for the program's own tables, whatever the number of rows it carries
 (`select`, `insert`, `update`, `delete` of a table), and the `begin` and `commit` of a write, whose table is `none`:
-there the disk is waited for, and there a locked or full database shows. Not counted: PRAGMAs, savepoints, rollbacks,
+there the disk is waited for, and there a locked or full database shows. So is the question for PostgreSQL's size, a
+`select` from `none`. Not counted: PRAGMAs, savepoints, rollbacks,
 the `begin` and `commit` of a read, and the migrations, which run before anybody can ask. So both labels come from
 closed sets.
 """

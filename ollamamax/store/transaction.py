@@ -56,6 +56,15 @@ class Transaction:
         with self._statistics.query(statement.__visit_name__, name):
             return self._connection.execute(statement, list(parameters) or None).rowcount
 
+    def pragma(self, text: str, times: int) -> None:
+        """Has SQLite do something that is no statement of SQL, so many times; all of it counts as one query.
+
+        Python's driver takes one step of a pragma without a result, which may be less than the whole.
+        """
+        with self._statistics.query("pragma", NO_TABLE):
+            for _ in range(times):
+                self._connection.exec_driver_sql(f"PRAGMA {text}").close()
+
     def insert_rows(self, statement: Insert, columns: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> None:
         """Inserts many rows, as one query.
 

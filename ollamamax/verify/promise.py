@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from ollamamax.verify.server import Answer, Server
+from ollamamax.caller import Answer
+from ollamamax.verify.server import Server
 
 
 class Failed(Exception):

@@ -8,9 +8,10 @@ import string
 
 from twisted.internet.defer import Deferred, DeferredList
 
+from ollamamax.caller import Unanswered
 from ollamamax.verify.exposition import Labels
 from ollamamax.verify.promise import Failed, expect, unknown_model
-from ollamamax.verify.server import Server, Unanswered
+from ollamamax.verify.server import Server
 
 MODEL_PATTERN = "/api/v1/models/:id"
 METRICS_PATHS = ("/metrics", "/metrics.json")

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from ollamamax.caller import Unanswered, client_of
 from ollamamax.verify.checks import CHECKS
 from ollamamax.verify.exposition import DURATION, IN_FLIGHT, REQUESTS
 from ollamamax.verify.promise import Check, Failed
-from ollamamax.verify.server import Server, Unanswered
+from ollamamax.verify.server import Server
 
 if TYPE_CHECKING:
     from twisted.internet.base import ReactorBase
-
-_CONNECT_SECONDS = 5.0
 
 Say = Callable[[str], object]
 
@@ -33,13 +32,7 @@ async def verify(
     Raises:
         SystemExit: status 1 where a promise is not kept, or there is no such server.
     """
-    # Not above: an import of either is a fifth of a second that other commands need not wait for.
-    from treq.client import HTTPClient
-    from twisted.web.client import Agent, HTTPConnectionPool
-
-    pool = HTTPConnectionPool(reactor, persistent=False)
-    agent = Agent(reactor, connectTimeout=_CONNECT_SECONDS, pool=pool)
-    if not await walk(Server(HTTPClient(agent), reactor, url, headers, settle_seconds), say):
+    if not await walk(Server(client_of(reactor), reactor, url, headers, settle_seconds), say):
         raise SystemExit(1)
 
 

@@ -61,10 +61,10 @@ class Account:
         """Takes columns that have become known."""
         self.row = attrs.evolve(self.row, **known)  # type: ignore[arg-type]
 
-    def asks_for(self, requested: str) -> None:
-        """The model is known, as the client spells it."""
+    def asks_for(self, requested: str, end_user: str | None = None) -> None:
+        """The model is known, as the client spells it, and for whom it asks, where it says so."""
         model = normalized(requested)
-        self.note(requested_model=requested, model=model)
+        self.note(requested_model=requested, model=model, end_user=end_user)
         self._carrier.metrics.begin(model, self._operation.name)
 
     def begin(self, node: str, *, resident: bool) -> None:
@@ -73,13 +73,17 @@ class Account:
         Args:
             node: its name.
             resident: whether it has the model in its memory.
+
+        Raises:
+            LedgerFull: it does not go there, because its account could not be kept.
         """
+        row = attrs.evolve(self.row, node=node, attempts=self.row.attempts + 1)
+        if row.attempts == 1:
+            self._carrier.ledger.started(row)
+            self._carrier.metrics.live.add(self)
+        self.row = row
         self._resident = resident
         self._begun_at = self._carrier.clock()
-        self.note(node=node, attempts=self.row.attempts + 1)
-        if self.row.attempts == 1:
-            self._carrier.metrics.live.add(self)
-            self._carrier.ledger.started(self.row)
 
     def failed(self) -> None:
         """An attempt has failed, and another one will be made."""
@@ -126,8 +130,13 @@ class Account:
         return self._request.body_at if self._failed_at is None else self._failed_at
 
     def _close(self, course: Course, **columns: object) -> None:
-        duration = self._carrier.clock() - self._request.received_at
-        self.note(finished_at=self._carrier.now(), duration_seconds=duration, **columns)
+        ended_at = self._carrier.clock()
+        self.note(
+            finished_at=self._carrier.now(),
+            duration_seconds=ended_at - self._request.received_at,
+            node_seconds=ended_at - self._begun_at if self.row.attempts else None,
+            **columns,
+        )
         self._carrier.ledger.finished(self.row)
         metrics = self._carrier.metrics
         metrics.live.discard(self)

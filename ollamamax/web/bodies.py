@@ -67,6 +67,24 @@ class JsonBody:
         except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidBody(f"{name}: {error}") from None
 
+    def text(self, *path: str) -> str | None:
+        """A text that no node reads, so that nothing is refused for its sake.
+
+        Args:
+            path: the names of the members that lead to it, one within the other.
+
+        Returns:
+            None where it is not there, or is no text, or an empty one.
+        """
+        *outer, name = path or ("",)
+        try:
+            body = self
+            for member in outer:
+                body = _object(body.fields.get(member, b"null"))
+            return body.read(name, str) or None
+        except InvalidBody:
+            return None
+
     def model(self, *names: str) -> str:
         """The model that the body names.
 

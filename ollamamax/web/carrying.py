@@ -26,7 +26,7 @@ class RequestLedger(Protocol):
     """Where the accounts of requests are kept."""
 
     def started(self, row: LedgerRow) -> None:
-        """Records that a request was sent to a node."""
+        """Records that a request is about to be sent to a node; raises LedgerFull where it must not be."""
 
     def finished(self, row: LedgerRow) -> None:
         """Records how a request ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import attrs
 from klein import Klein
@@ -15,11 +16,13 @@ from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.names import normalized
 from ollamamax.store.ledger import Ledger
 from ollamamax.store.ledger_row import LedgerRow
-from ollamamax.web.answers import listing, page, respond_json, rfc3339
+from ollamamax.web.answers import listing, page, respond, respond_json, rfc3339
 from ollamamax.web.failures import answers_failures
 from ollamamax.web.inference import Inference
 from ollamamax.web.operations import CHAT, GENERATE
+from ollamamax.web.selections import cursor_of, format_of, selection_of, usage_query_of
 from ollamamax.web.site import GatewayRequest
+from ollamamax.web.usage import CSV, as_csv, as_json
 
 
 class ControlRoutes:
@@ -32,6 +35,7 @@ class ControlRoutes:
         health: says that the process answers.
         stats: figures of the process, its nodes and its database.
         configuration: the settings in force, without secrets, as `system/config` shows them.
+        now: the wall clock, Unix seconds.
     """
 
     app = answers_failures(Klein())
@@ -45,6 +49,7 @@ class ControlRoutes:
         health: IResource,
         stats: Callable[[], Mapping[str, object]],
         configuration: Mapping[str, object],
+        now: Callable[[], float],
     ) -> None:
         self._fleet = fleet
         self._inference = inference
@@ -52,6 +57,7 @@ class ControlRoutes:
         self._health = health
         self._stats = stats
         self._configuration = configuration
+        self._now = now
 
     @app.route("/api/v1/health", methods=["GET"], endpoint="health")
     def health(self, request: GatewayRequest) -> IResource:
@@ -108,9 +114,12 @@ class ControlRoutes:
     @app.route("/api/v1/inference/requests", methods=["GET"], endpoint="requests")
     async def requests(self, request: GatewayRequest) -> bytes:
         """Past and running requests, the newest first."""
+        selection = selection_of(request.args or {}, self._now())
         limit, offset = page(request)
-        rows, total = await self._ledger.requests(limit, offset)
-        return respond_json(request, listing("requests", [_account(row) for row in rows], limit, offset, total))
+        rows, total = await self._ledger.requests(limit, offset, selection)
+        following = cursor_of(selection, selection.position_of(rows[-1])) if len(rows) == limit else None
+        pagination = {"limit": limit, "offset": offset, "count": len(rows), "total": total, "next": following}
+        return respond_json(request, {"requests": [_account(row) for row in rows], "pagination": pagination})
 
     @app.route("/api/v1/inference/requests/<id>", methods=["GET"], endpoint="request")
     async def request(self, request: GatewayRequest, id: str) -> bytes:
@@ -119,6 +128,18 @@ class ControlRoutes:
         if row is None:
             raise ResourceNotFound("there is no request with this id")
         return respond_json(request, _account(row))
+
+    @app.route("/api/v1/usage", methods=["GET"], endpoint="usage")
+    async def usage(self, request: GatewayRequest) -> bytes:
+        """What finished requests used, added up."""
+        now = self._now()
+        query = usage_query_of(request.args or {}, now)
+        accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", ())).decode("latin-1")
+        request.setHeader(b"Vary", b"Accept")
+        if format_of(request.args or {}, accept) == "csv":
+            request.setHeader(b"Content-Disposition", b'attachment; filename="usage.csv"')
+            return respond(request, await self._ledger.usage(query, as_csv), content_type=CSV)
+        return respond(request, await self._ledger.usage(query, partial(as_json, now=now)))
 
     # The system.
 

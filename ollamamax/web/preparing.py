@@ -53,7 +53,7 @@ async def prepare(request: GatewayRequest, operation: Operation, account: Accoun
         _decode(request)
     body = parse(whole_body(request))
     requested = body.model()
-    account.asks_for(requested)
+    account.asks_for(requested, body.text(*operation.end_user))
     only_loads = _only_loads(operation, body)
     if only_loads:
         account.note(operation="load")

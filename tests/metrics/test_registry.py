@@ -57,7 +57,8 @@ def wired(metrics: Metrics) -> Metrics:
     )
     work = SimpleNamespace(loads={("a", "m:latest", "first"): 1}, slot_seconds=lambda: {("a", "m:latest"): 2.0})
     metrics.watch_database(lambda: pool)
-    metrics.watch_ledger(lambda: SimpleNamespace(pending=0, dropped=0))
+    metrics.watch_ledger(lambda: SimpleNamespace(pending=0, kept_bytes=0, dropped=0))
+    metrics.watch_size(lambda: SimpleNamespace(bytes=4096, free_bytes=1024))
     metrics.watch_fleet(lambda: [node])
     metrics.watch_work(lambda: work)
     metrics.watch_attempts(lambda: SimpleNamespace(attempts={("a", "success"): 1}, retries={"busy": 1}))
@@ -68,6 +69,7 @@ def wired(metrics: Metrics) -> Metrics:
     metrics.watch_inference(counted())
     metrics.watch_threads(lambda: {"reactor": ThreadPool(0, 1)})
     metrics.observe_query("select", "requests", "ok", 0.001)
+    metrics.observe_flush(0.001)
     metrics.http.observe("GET", "/api/v1/models/:id", 200, 0.2)
     metrics.http.client_disconnected("/api/v1/models/:id", "mid_stream")
     metrics.scrapes.answered(200, 0.02)
@@ -170,7 +172,7 @@ def test_a_failing_source_shows_in_the_same_scrape(flush_logged_errors: Flush) -
     metrics = Metrics("1")
     metrics.watch_ledger(lambda: SimpleNamespace(pending=1))
     text = metrics.text().decode()
-    assert "ollamamax_ledger" not in text
+    assert "ollamamax_ledger_pending" not in text
     assert 'ollamamax_metrics_collector_errors_total{collector="ledger"} 1.0' in text
     assert 'ollamamax_metrics_collector_errors_total{collector="http"} 0.0' in text
     assert "ollamamax_build_info" in text

@@ -34,7 +34,16 @@ class Rows:
     """A ledger's queue."""
 
     pending: int = 3
+    kept_bytes: int | None = 4096
     dropped: int = 1
+
+
+@attrs.define
+class Size:
+    """How much space a database takes."""
+
+    bytes: int | None
+    free_bytes: int | None
 
 
 def samples(families: Families) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -62,8 +71,19 @@ def test_ledger() -> None:
     """Rows that wait are a gauge, rows that were lost a counter."""
     assert samples(sources.ledger(Rows())) == {
         ("ollamamax_ledger_pending", ()): 3,
+        ("ollamamax_ledger_spool_bytes", ()): 4096,
         ("ollamamax_ledger_dropped_total", ()): 1,
     }
+    assert ("ollamamax_ledger_spool_bytes", ()) not in samples(sources.ledger(Rows(kept_bytes=None)))
+
+
+def test_size() -> None:
+    """What is not known of the database's size has no sample."""
+    assert samples(sources.size(Size(4096, 1024))) == {
+        ("ollamamax_store_size_bytes", ()): 4096,
+        ("ollamamax_store_free_bytes", ()): 1024,
+    }
+    assert samples(sources.size(Size(4096, None))) == {("ollamamax_store_size_bytes", ()): 4096}
 
 
 def test_attempts() -> None:

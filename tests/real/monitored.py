@@ -192,7 +192,7 @@ def _make(client: httpx.Client, deed: Deed) -> None:
 
 @contextmanager
 def monitored(
-    processes: Processes, program: Callable[..., str], folder: Path, *, interval: str = "1s"
+    processes: Processes, program: Callable[..., str], folder: Path, *, interval: str = "2s"
 ) -> Iterator[Monitored]:
     """The servers, for the time of a `with` block; whoever made `processes` ends the servers.
 

@@ -20,9 +20,9 @@ from real.prometheus import Prometheus
 
 from ollamamax.metrics.catalogue import CATALOGUE
 
-PATIENCE_SECONDS = 60.0
-RATE_INTERVAL = "6s"
-"""What stands for `$__rate_interval`. Grafana would take four seconds where scrapes are one apart, if none is late."""
+PATIENCE_SECONDS = 90.0
+RATE_INTERVAL = "8s"
+"""What Grafana makes of `$__rate_interval` where scrapes are two seconds apart."""
 
 WRITES = (
     "runtime: Rows that wait to be written: {{instance}}",

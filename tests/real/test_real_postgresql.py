@@ -149,7 +149,7 @@ def test_two_servers_and_an_outage_under_load(processes: Processes, postgresql: 
     page = httpx.get(f"{gateways[0].url}/api/v1/inference/requests?limit=1").json()
     assert page["pagination"]["total"] == len(rows)
     assert page["requests"][0]["instance"] in {row[4] for row in rows}
-    print(f"\n{len(rows)} rows of {len(load.answers)} requests; kept in memory at the outage's end: {kept}")  # noqa: T201
+    print(f"\n{len(rows)} rows of {len(load.answers)} requests; kept on the disk at the outage's end: {kept}")  # noqa: T201
 
     # A server stops in good order, whether the database is there or not.
     assert gateways[0].stop() == 0

@@ -11,17 +11,16 @@ import pytest
 from msgspec import Meta, Struct
 
 from ollamamax.settings import LEAVES
+from ollamamax.settings.leaves import Leaf, leaves
 from ollamamax.settings.schema import (
     ByteRate,
     Bytes,
     Count,
-    Leaf,
     ModelSettings,
     NodeSettings,
     Seconds,
     Settings,
     Timeouts,
-    leaves,
 )
 
 

@@ -38,7 +38,8 @@ def home(store_kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> Sql
         return SqliteHome(tmp_path)
     emptied = PostgresqlHome(request.getfixturevalue("postgresql"), request.getfixturevalue("shared_database"))
     emptied.ask(
-        "with a as (delete from requests), b as (delete from nodes), c as (delete from instances) "
+        "with a as (delete from requests), b as (delete from nodes), c as (delete from instances), "
+        "d as (delete from usage_daily) "
         "delete from models_seen"
     )
     return emptied

@@ -179,7 +179,7 @@ class PostgresqlHome:
         """Another program's connection, which keeps writers from every table until it is closed."""
         connection = self.cluster.connect(self.name)
         connection.execute("begin")
-        connection.execute("lock table requests, nodes, models_seen, instances in exclusive mode")
+        connection.execute("lock table requests, nodes, models_seen, instances, usage_daily in exclusive mode")
         return Held(connection)
 
     def take_away(self) -> None:

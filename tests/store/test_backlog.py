@@ -95,17 +95,35 @@ def test_a_batch_is_bounded() -> None:
 
 
 def test_rows_beyond_the_capacity_are_dropped_and_counted() -> None:
-    """A full backlog drops new rows, not the final rows of those that it has."""
+    """A full backlog drops new rows, not the final rows of those that it has or had."""
     backlog = Backlog(2)
+    assert backlog.has_room
     for row in (started("a"), started("b"), started("c"), finished("a")):
         backlog.add(row)
-    assert backlog.dropped == 1
+    assert (backlog.dropped, backlog.has_room) == (1, False)
     assert backlog.take(10) == [finished("a"), started("b")]
     backlog.add(finished("b"))
-    assert backlog.dropped == 2
+    backlog.add(finished("c"))
+    assert (len(backlog), backlog.dropped) == (3, 2)
     backlog.returned()
+    assert len(backlog) == 2
     backlog.drop_all()
     assert (len(backlog), backlog.dropped) == (0, 4)
+
+
+def test_the_end_of_what_was_begun_always_has_room() -> None:
+    """However full it is: once, and not for a row that was dropped, or whose end was told before."""
+    backlog = Backlog(1)
+    backlog.add(started("begun"))
+    backlog.take(1)
+    backlog.written()
+    for row in (finished("other"), finished("begun"), started("dropped"), finished("dropped")):
+        backlog.add(row)
+    assert backlog.take(10) == [finished("other"), finished("begun")]
+    backlog.written()
+    for row in (finished("more"), finished("begun")):
+        backlog.add(row)
+    assert (backlog.take(10), backlog.dropped) == ([finished("more")], 3)
 
 
 @given(

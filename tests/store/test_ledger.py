@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from full_disk import no_file_longer_than
 from sqlalchemy.exc import OperationalError
 from twisted.internet.defer import CancelledError, Deferred, fail
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.ledger import Ledger, LedgerRow
 from ollamamax.store.ledger_statements import write_rows
 
@@ -135,6 +137,7 @@ def test_a_finished_row_replaces_its_started_one(database: Database, ledger: Led
         output_seconds=2.5,
         first_token_seconds=3.5,
         duration_seconds=4.5,
+        node_seconds=4.25,
         instance="i",
     )
     for take, row in [
@@ -238,23 +241,60 @@ def test_what_memory_cannot_hold_is_dropped_and_counted(database: Database, fire
     assert logged == [locked(database), "warn: ledger: the database can be written again; 500 rows were dropped"]
 
 
-def test_a_full_disk_costs_no_row(sqlite_database: Database, fired: Fired) -> None:
-    """A file that may not grow is an outage like a lock: rows wait until there is room."""
+def test_requests_may_be_refused_while_there_is_no_room(database: Database, fired: Fired) -> None:
+    """Then whatever was begun has an account in the end, and as soon as there is room new requests are taken."""
+    ledger = Ledger(database.writer, database.reader, database.reactor, capacity=3, refuses=True)
+    other = database.lock()
+    for name in "abc":
+        ledger.started(started(name))
+    with pytest.raises(LedgerFull):
+        ledger.started(started("d"))
+    ledger.finished(finished("d"))
+    ledger.finished(finished("a"))
+    assert (ledger.pending, ledger.dropped) == (3, 1)
+    other.close()
+    database.reactor.advance(0.1)
+    for name in "bce":
+        ledger.finished(finished(name))
+    fired(ledger.flush())
+    assert database.ask("select count(*), count(finished_at) from requests") == [(4, 4)]
+
+
+def test_groups_are_timed(database: Database, fired: Fired) -> None:
+    """Each that was committed, from when it was given to the writer; not one that failed."""
+    seconds: list[float] = []
+    ledger = Ledger(database.writer, database.reader, database.reactor, observe=seconds.append)
+    database.writer_threads.hold()
+    ledger.started(started("a"))
+    database.reactor.advance(0.05)
+    database.reactor.advance(0.25)
+    database.writer_threads.release()
+    assert seconds == pytest.approx([0.25])
+    other = database.lock()
+    ledger.finished(finished("a"))
+    database.reactor.advance(0.05)
+    other.close()
+    assert len(seconds) == 1
+    database.reactor.advance(0.1)
+    assert len(seconds) == 2
+
+
+def test_a_full_disk_costs_no_row(sqlite_database: Database, fired: Fired, logged: list[str]) -> None:
+    """A file that the kernel lets grow no more is an outage like a lock: rows wait until there is room."""
     database = sqlite_database
     ledger = Ledger(database.writer, database.reader, database.reactor)
-
-    def limit(pages: int) -> None:
-        with database.writer._engine.connect() as connection:
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-
-    limit(1)
-    for number in range(400):
-        ledger.finished(finished(f"{number:0>400}"))
-    database.reactor.advance(0.05)
-    assert (ledger.pending, ledger.dropped) == (400, 0)
-    limit(1_000_000)
+    with no_file_longer_than(database.path.with_name("ledger.db-wal").stat().st_size):
+        for number in range(400):
+            ledger.finished(finished(f"{number:0>400}"))
+        database.reactor.advance(0.05)
+        assert (ledger.pending, ledger.dropped) == (400, 0)
     database.reactor.advance(0.1)
     assert fired(ledger.requests(1, 0))[1] == 400
+    assert database.ask("pragma integrity_check") == [("ok",)]
+    assert [line.rpartition("; ")[0] for line in logged] == [
+        "error: ledger: the database cannot be written (disk I/O error)",
+        "warn: ledger: the database can be written again",
+    ]
 
 
 def test_a_refused_row_costs_only_itself(database: Database, ledger: Ledger, fired: Fired, logged: list[str]) -> None:

@@ -45,9 +45,9 @@ def finished(identifier: str) -> LedgerRow:
     return LedgerRow(id=identifier, started_at=1.0, finished_at=2.0, endpoint="/api/chat", outcome="success")
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, directory: Path) -> Store:
     """Opens a store on the real reactor."""
-    return Store.open(url, state_directory=Path("/nonexistent"), reactor=IReactorFromThreads(reactor), pool_size=4)
+    return Store.open(url, state_directory=directory, reactor=IReactorFromThreads(reactor), pool_size=4)
 
 
 def name_of(database: Database) -> str:
@@ -131,7 +131,7 @@ def test_a_reader_sees_one_moment(home: PostgresqlHome, engine: Engine) -> None:
         ("{empty}", "is empty: run `ollamamax database upgrade`, then start again"),
     ],
 )
-def test_what_cannot_be_opened_is_one_line(postgresql: Cluster, url: str, words: str) -> None:
+def test_what_cannot_be_opened_is_one_line(postgresql: Cluster, tmp_path: Path, url: str, words: str) -> None:
     """The setting, the database without its password, libpq's or the server's words, the cure; and nothing is made."""
     empty = postgresql.empty()
     given = url.format(
@@ -141,7 +141,7 @@ def test_what_cannot_be_opened_is_one_line(postgresql: Cluster, url: str, words:
         empty=postgresql.url(empty, password="geheim"),
     )
     with pytest.raises(StoreError) as caught:
-        open_store(given)
+        open_store(given, tmp_path)
     line = str(caught.value)
     assert line.startswith("database")
     assert words in line
@@ -229,9 +229,9 @@ def test_a_standby_is_left(postgresql_database: Database, fired: Fired) -> None:
 
 
 @asynchronous
-async def test_an_outage(home: PostgresqlHome, postgresql: Cluster) -> None:
+async def test_an_outage(home: PostgresqlHome, postgresql: Cluster, tmp_path: Path) -> None:
     """While the server is down nothing waits; afterwards every row is there once, those begun before it too."""
-    store = open_store(home.url)
+    store = open_store(home.url, tmp_path)
     row = LedgerRow(id="before", started_at=1.0, endpoint="/api/chat")
     store.ledger.started(row)
     await store.ledger.flush()
@@ -246,6 +246,9 @@ async def test_an_outage(home: PostgresqlHome, postgresql: Cluster) -> None:
                 await store.ledger.requests(10, 0)
         assert time.monotonic() - began < 3
         assert store.ledger.pending == 701
+        await store.ledger.flush()
+        assert (store.ledger.pending, store.ledger.kept_bytes) == (701, _bytes_in(tmp_path / "spool"))
+        assert store.thread_pools["store-spool"].workers == 1
         assert store.statistics.snapshot().open <= 3
     finally:
         postgresql.start()
@@ -254,8 +257,39 @@ async def test_an_outage(home: PostgresqlHome, postgresql: Cluster) -> None:
     assert home.ask("select count(*), count(distinct id), min(outcome), max(outcome) from requests") == [
         (701, 701, "success", "success")
     ]
-    assert store.ledger.dropped == 0
+    assert (store.ledger.dropped, store.ledger.kept_bytes) == (0, 0)
     await store.close()
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def _bytes_in(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*.rows"))
+
+
+@asynchronous
+async def test_a_server_that_is_silent_for_a_second(home: PostgresqlHome, postgresql: Cluster, tmp_path: Path) -> None:
+    """Rows do not wait for it in memory; a store that ends meanwhile leaves them to the next one."""
+    place = PostgresqlServer(f"{home.url}?connect_timeout=2", patience_seconds=1.5)
+    spool = tmp_path / "spool"
+    store = Store.at(place, reactor=IReactorFromThreads(reactor), pool_size=4, spool_directory=spool)
+    store.ledger.started(LedgerRow(id="before", started_at=1.0, endpoint="/api/chat"))
+    await store.ledger.flush()
+    postgresql.freeze()
+    try:
+        for name in ("before", "during"):
+            store.ledger.finished(finished(name))
+        await store.ledger.flush()
+        assert _bytes_in(spool) > 0
+        await store.close()
+        assert (store.ledger.pending, store.ledger.dropped) == (2, 0)
+    finally:
+        postgresql.thaw()
+    # Its last write and its leave may have reached the server after all, which changes nothing.
+    again = open_store(home.url, tmp_path)
+    await until(lambda: again.ledger.pending == 0)
+    assert home.ask("select id, outcome from requests order by id") == [("before", "success"), ("during", "success")]
+    await again.close()
+    assert list(spool.iterdir()) == []
 
 
 @asynchronous
@@ -283,9 +317,13 @@ async def test_a_server_that_falls_silent(home: PostgresqlHome, postgresql: Clus
 
 
 @asynchronous
-async def test_two_stores_at_once(home: PostgresqlHome) -> None:
-    """Each has its connections and its instance; both see what either wrote."""
-    stores = [open_store(home.url), open_store(home.url)]
+async def test_two_stores_at_once(home: PostgresqlHome, tmp_path: Path) -> None:
+    """Each has its connections and its instance; both see what either wrote, and how large the database is."""
+    stores = [open_store(home.url, tmp_path), open_store(home.url, tmp_path)]
+    ((size,),) = home.ask("select pg_database_size(current_database())")
+    for store in stores:
+        assert store.size.bytes == pytest.approx(size, rel=0.1)
+        assert store.size.free_bytes is None
     for number, store in enumerate(stores):
         store.ledger.finished(finished(str(number)))
         await store.ledger.flush()

@@ -12,8 +12,9 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 
+from ollamamax.caller import Answer, Unanswered
 from ollamamax.verify.exposition import Exposition
-from ollamamax.verify.server import Answer, Server, Unanswered
+from ollamamax.verify.server import Server
 
 
 class FakeResponse:

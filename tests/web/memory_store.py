@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.threadpool import ThreadPool
 
+from ollamamax.errors import LedgerFull
 from ollamamax.store.inventory import SeenModel, SeenNode
 from ollamamax.store.ledger_row import LedgerRow
+from ollamamax.store.queries import Selection
+from ollamamax.store.size import StoreSize
 from ollamamax.store.statistics import PoolStatistics
+from ollamamax.store.usage import Key, Sums, Usage, UsageQuery
 
 
 class MemoryLedger:
-    """Rows in a list each, as they come; `fault` makes reading fail."""
+    """Rows in a list each, as they come; `fault` makes reading fail, `is_full` has requests refused.
+
+    It keeps what was asked for; `used` is the answer to questions about usage.
+    """
 
     def __init__(self) -> None:
         self.begun: list[LedgerRow] = []
         self.ended: list[LedgerRow] = []
+        self.selected: list[Selection] = []
+        self.queried: list[UsageQuery] = []
+        self.used: dict[Key, Sums] = {}
         self.fault: Exception | None = None
         self.pending = self.dropped = 0
+        self.kept_bytes: int | None = None
+        self.is_full = False
 
     def started(self, row: LedgerRow) -> None:
         assert not row.is_final
+        if self.is_full:
+            raise LedgerFull
         self.begun.append(row)
 
     def finished(self, row: LedgerRow) -> None:
         assert row.is_final
         self.ended.append(row)
 
-    def requests(self, limit: int, offset: int) -> Deferred[tuple[list[LedgerRow], int]]:
+    def requests(self, limit: int, offset: int, selection: Selection) -> Deferred[tuple[list[LedgerRow], int]]:
         if self.fault is not None:
             return fail(self.fault)
+        self.selected.append(selection)
         newest = self.ended[::-1]
         return succeed((newest[offset : offset + limit], len(newest)))
+
+    def usage(self, query: UsageQuery, render: Callable[[Usage], bytes]) -> Deferred[bytes]:
+        if self.fault is not None:
+            return fail(self.fault)
+        self.queried.append(query)
+        return succeed(render(Usage(since=query.since, until=query.until, by=query.by, sums=self.used)))
 
     def request(self, identifier: str) -> Deferred[LedgerRow | None]:
         if self.fault is not None:
@@ -67,6 +90,7 @@ class MemoryStore:
         self.inventory = MemoryInventory()
         self.statistics = PoolStatistics("sqlite", 4)
         self.thread_pools = {"store-writer": ThreadPool(0, 1)}
+        self.size = StoreSize(4096, None)
         self.closed_after: int | None = None
 
     def close(self) -> Deferred[None]:

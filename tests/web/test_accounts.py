@@ -51,7 +51,7 @@ def test_the_figures_of_a_request(house: House, reason: str, outcome: str) -> No
         assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (7, 9, 3)
     assert (row.load_seconds, row.prompt_seconds, row.output_seconds) == (1.0, 0.5, 2.0)
     assert row.slot_wait_seconds == 1.5
-    assert (row.first_token_seconds, row.duration_seconds) == (2.0, 3.0)
+    assert (row.first_token_seconds, row.duration_seconds, row.node_seconds) == (2.0, 3.0, 3.0)
     assert row.finished_at is not None
     assert row.queue_seconds is None
 

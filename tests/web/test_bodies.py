@@ -172,3 +172,24 @@ def test_every_object_of_distinct_keys_is_accepted(members: dict[str, object]) -
             parse(data)
     else:
         assert set(parse(data).fields) == folded
+
+
+@pytest.mark.parametrize(
+    ("body", "path", "text"),
+    [
+        (b'{"user": "ada"}', ("user",), "ada"),
+        (b'{"USER": "ada"}', ("user",), "ada"),
+        (b'{"metadata": {"user_id": "ada", "x": 1}}', ("metadata", "user_id"), "ada"),
+        (b'{"user": ""}', ("user",), None),
+        (b'{"user": 7}', ("user",), None),
+        (b'{"user": null}', ("user",), None),
+        (b"{}", ("user",), None),
+        (b"{}", ("metadata", "user_id"), None),
+        (b'{"metadata": "ada"}', ("metadata", "user_id"), None),
+        (b'{"metadata": {"user_id": 1, "USER_ID": 2}}', ("metadata", "user_id"), None),
+        (b'{"user": "ada"}', (), None),
+    ],
+)
+def test_a_text_that_is_only_noted(body: bytes, path: tuple[str, ...], text: str | None) -> None:
+    """It is found at any depth, and whatever stands there instead is no reason to refuse a body."""
+    assert parse(body).text(*path) == text

@@ -10,6 +10,8 @@ import pytest
 from web.house import House
 
 from ollamamax.store.failures import StoreUnavailable
+from ollamamax.store.queries import Position, Selection
+from ollamamax.store.usage import Sums
 
 OpenHouse = Callable[..., House]
 
@@ -116,11 +118,14 @@ def test_a_node_that_was_not_tried_yet(open_house: OpenHouse) -> None:
 
 def test_past_requests(house: House) -> None:
     """A request is found by the id that its answer carried, its times told as text."""
-    identifier = house.answer("POST", "/api/v1/inference/chat", {}).header("X-Request-Id")
+    identifier = house.answer("POST", "/api/v1/inference/chat", {}).header("X-Request-Id") or ""
     house.answer("POST", "/api/chat", {})
     found = document(house, "/api/v1/inference/requests?limit=1&offset=1")
     assert [row["id"] for row in found["requests"]] == [identifier]
+    following = found["pagination"].pop("next")
     assert found["pagination"] == {"limit": 1, "offset": 1, "count": 1, "total": 2}
+    document(house, f"/api/v1/inference/requests?cursor={following}")
+    assert house.store.ledger.selected[-1].after == Position(house.store.ledger.ended[0].started_at, identifier)
     row = document(house, f"/api/v1/inference/requests/{identifier}")
     assert (row["outcome"], row["endpoint"], row["status"]) == ("client_error", "/api/v1/inference/chat", 400)
     assert row["started_at"].endswith("Z")
@@ -128,7 +133,41 @@ def test_past_requests(house: House) -> None:
     assert row["load_seconds"] is None
 
 
-@pytest.mark.parametrize("path", ["inference/requests", "inference/requests/x"])
+def test_past_requests_are_selected(house: House) -> None:
+    """Parameters reach the ledger; what is no parameter, or has no such value, is a 400 that names it."""
+    document(house, "/api/v1/inference/requests?model=TINY&model=b:7b&status=5xx&since=1970-01-02&order=finished")
+    assert house.store.ledger.selected == [
+        Selection(among={"model": ("tiny:latest", "b:7b")}, statuses=((500, 599),), since=86400.0, order="finished")
+    ]
+    for query, message in (
+        ("modle=x", 'unknown parameter "modle"; did you mean "model"?; expected any of model, node, '),
+        ("since=yesterday", "since: expected a time as 2025-10-27T10:30:00Z or"),
+    ):
+        error = document(house, f"/api/v1/inference/requests?{query}", 400)["error"]
+        assert (error["code"], error["message"].startswith(message)) == ("bad_request", True)
+
+
+def test_usage(house: House) -> None:
+    """Sums by what was asked for, of the last 30 days where nothing else is said; a spreadsheet gets CSV."""
+    house.store.ledger.used = {("ada",): Sums(outcomes={"success": 1}, input_tokens=3)}
+    found = document(house, "/api/v1/usage?by=owner&node=desk")
+    assert found["by"] == ["owner"]
+    assert [(row["owner"], row["input_tokens"]) for row in found["usage"]] == [("ada", 3)]
+    assert found["until"].endswith("Z")
+    (query,) = house.store.ledger.queried
+    assert (query.by, query.among, query.until) == (("owner",), {"node": ("desk",)}, None)
+    for query_string, headers in (("&format=csv", ()), ("", ("Accept: text/csv",))):
+        answer = house.answer("GET", f"/api/v1/usage?by=owner{query_string}", headers=headers)
+        assert answer.header("Content-Type") == "text/csv; charset=utf-8; header=present"
+        assert answer.header("Content-Disposition") == 'attachment; filename="usage.csv"'
+        assert answer.body.startswith(b"owner,requests,")
+    assert house.answer("GET", "/api/v1/usage?format=json&by=owner", headers=("Accept: text/csv",)).body[:1] == b"{"
+    for query_string in ("by=nothing", "limit=3", "format=xml"):
+        error = document(house, f"/api/v1/usage?{query_string}", 400)["error"]
+        assert error["message"].startswith(("by: expected any of day,", "unknown parameter", "format: expected one of"))
+
+
+@pytest.mark.parametrize("path", ["inference/requests", "inference/requests/x", "usage"])
 def test_past_requests_while_the_database_is_away(house: House, path: str) -> None:
     """It is a 503 that may be retried, without the database's own words."""
     house.store.ledger.fault = StoreUnavailable(detail="disk I/O error")

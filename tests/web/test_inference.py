@@ -282,3 +282,16 @@ def test_a_client_that_leaves_the_queue(house: House) -> None:
     (row,) = ledger.ended
     assert (row.outcome, row.status, row.node, row.duration_seconds) == ("client_disconnected", None, None, 3.0)
     assert ledger.begun == []
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+def test_what_the_ledger_has_no_room_for_goes_to_no_node(house: House, path: str) -> None:
+    """Its client hears so in the API's words and may come again; nothing speaks against the node, nothing is left."""
+    house.store.ledger.is_full = True
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
+    answer = house.answer("POST", path, body)
+    assert (answer.status, answer.header("x-should-retry"), answer.header("retry-after")) == (503, "true", "1")
+    assert "the gateway cannot keep the account of this request now" in answer.body.decode()
+    assert (house.node.exchanges, house.store.ledger.begun, house.attempts, house.retries) == ([], [], {}, {})
+    assert (house.row.outcome, house.row.error_code, house.row.attempts) == ("unavailable", "ledger_full", 0)
+    assert house.rooms.fleet.nodes["ollama"].failures.consecutive == 0

@@ -166,3 +166,26 @@ def test_the_memory_of_all_bodies_counts_what_is_decoded(open_house: OpenHouse) 
     assert memory.used_bytes == 900_000
     house.leave(held)
     assert memory.used_bytes == 0
+
+
+# --- the end user ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "named", "end_user"),
+    [
+        ("/v1/chat/completions", {"user": "ada"}, "ada"),
+        ("/v1/completions", {"user": "ada"}, "ada"),
+        ("/v1/embeddings", {"user": "a" * 600}, "a" * 512),
+        ("/v1/responses", {"user": "ada"}, "ada"),
+        ("/v1/messages", {"metadata": {"user_id": "ada"}, "user": "bob"}, "ada"),
+        ("/v1/chat/completions", {"user": ["ada"]}, None),
+        ("/api/chat", {"user": "ada"}, None),
+    ],
+)
+def test_the_user_that_a_client_names(house: House, path: str, named: dict[str, object], end_user: str | None) -> None:
+    """It is in the account, within bounds, in each API where that API has it; the node gets the body as it came."""
+    body = json.dumps({"model": "tiny", "messages": [{"role": "user", "content": "x"}], "input": "x", **named}).encode()
+    house.ask("POST", path, body)
+    assert house.node.exchange.body == body
+    assert house.store.ledger.begun[-1].end_user == end_user

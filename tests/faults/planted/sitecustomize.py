@@ -20,6 +20,7 @@ from twisted.application.service import IService
 from ollamamax import tap
 
 _LEAK_SECONDS = 0.1
+_LATE_SECONDS = 30.0
 
 
 def plant(control: Path) -> None:
@@ -75,6 +76,15 @@ def plant(control: Path) -> None:
     replace(InferenceMetrics, "_count_tokens", "counts-tokens-twice", _counts_twice)
     replace(InferenceMetrics, "ended", "misses-an-outcome", _misses_an_outcome)
     replace(InferenceMetrics, "ended", "times-what-failed", _times_what_failed)
+
+    from ollamamax.store import instance_statements, ledger_statements
+    from ollamamax.store.destinations import DatabaseRows
+    from ollamamax.store.spool_files import SpoolFiles
+
+    replace(DatabaseRows, "write", "acknowledges-too-early", _acknowledges_too_early)
+    replace(ledger_statements, "_upsert_final", "replays-with-do-nothing", _does_nothing_on_conflict)
+    replace(instance_statements, "_remove_gone", "interrupts-nobody", _interrupts_nobody)
+    replace(SpoolFiles, "inherit", "inherits-nothing", lambda _right, _files: None)
 
 
 def _leaks_a_lease(right: Any, lease: Any) -> None:
@@ -206,6 +216,26 @@ def _times_what_failed(right: Any, metrics: Any, request: Any, course: Any) -> N
     if request.outcome == "incomplete" and request.first_token_seconds is not None:
         value, asked = request.first_token_seconds, (request.id, request.finished_at)
         metrics._first_token.observe(metrics.labels.label(request.model), value=value, asked=asked)
+
+
+def _acknowledges_too_early(right: Any, destination: Any, rows: Any) -> Any:
+    from twisted.internet import reactor
+    from twisted.internet.defer import succeed
+
+    reactor.callLater(_LATE_SECONDS, right, destination, list(rows))
+    return succeed(0)
+
+
+def _does_nothing_on_conflict(_right: Any, dialect: str) -> Any:
+    from ollamamax.store.ledger_statements import _insert_started
+
+    return _insert_started(dialect)
+
+
+def _interrupts_nobody(_right: Any, _transaction: Any, _instance: Any, now: float, _silent_before: float) -> Any:
+    from ollamamax.store.instance_statements import Beat
+
+    return Beat(at=now)
 
 
 _make_service = tap.makeService

@@ -1,0 +1,78 @@
+"""The settings `ledger` in force while databases are away: PostgreSQL stopped, SQLite locked by another program."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from real.callers import Answer, call, wait_for
+from real.observed_settings import observes
+from real.processes import Process, Processes
+
+if TYPE_CHECKING:
+    from postgresql_cluster import Cluster
+
+MESSAGES = [{"role": "user", "content": "LIMIT 2"}]
+
+
+def ask(server: Process, model: str = "absent") -> Answer:
+    """A chat, which has a row in the ledger whatever becomes of it."""
+    return call(server.url, "POST", "/api/chat", {"model": model, "messages": MESSAGES, "stream": False})
+
+
+def ledger(server: Process) -> dict[str, int]:
+    """What the ledger has still to write, and what it gave up."""
+    found: dict[str, int] = call(server.url, "GET", "/api/v1/system/stats").json()["ledger"]
+    return found
+
+
+def kept(directory: Path) -> int:
+    """Bytes of the rows in a spool."""
+    return sum(path.stat().st_size for path in directory.rglob("*.rows"))
+
+
+@observes("ledger.spool_directory", "ledger.spool_bytes", "ledger.memory_rows", "ledger.full")
+def test_rows_are_kept_where_wanted_and_as_many(processes: Processes, postgresql: Cluster, tmp_path: Path) -> None:
+    """By default in files of the state directory; elsewhere none of them, three in memory, and then as it is wanted.
+
+    To drop rows and to serve all the same is the default; else a client is told to come again, and no node is asked.
+    """
+    node = f"--node=desk={processes.simulator('--load-seconds=0', '--tokens-per-second=500').url}"
+    (file := tmp_path / "small.toml").write_text(
+        f'[ledger]\nspool_directory = "{tmp_path}/elsewhere"\nspool_bytes = 1\nmemory_rows = 3\n'
+    )
+    refuse = {"OLLAMAMAX_LEDGER_MEMORY_ROWS": "3", "OLLAMAMAX_LEDGER_FULL": "refuse"}
+    database = f"--database={postgresql.url(postgresql.create())}"
+    default = processes.gateway(node, database, ready=False)
+    small = processes.gateway(node, database, f"--config={file}", ready=False)
+    refusing = processes.gateway(node, f"--database=sqlite:///{tmp_path}/ledger.db", environ=refuse, ready=False)
+    servers = (default, small, refusing)
+    for server in servers:
+        server.wait_ready()
+
+    postgresql.stop()
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        for server in servers:
+            assert [ask(server).status for _ in range(4)] == [404] * 4
+        in_state = default.directory / "state" / "ollamamax" / "spool"
+        wait_for(lambda: kept(in_state))
+        assert ledger(default) == {"pending": 4, "dropped": 0}
+        assert [ledger(server) for server in (small, refusing)] == [{"pending": 3, "dropped": 1}] * 2
+        assert len(list((tmp_path / "elsewhere").iterdir())) == 1
+        assert kept(tmp_path / "elsewhere") == 0
+        assert not (small.directory / "state").exists()
+
+        assert [ask(server, "tiny").status for server in (default, small)] == [200, 200]
+        refused = ask(refusing, "tiny")
+        assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert "cannot keep the account" in refused.json()["error"]
+        assert ledger(refusing) == {"pending": 3, "dropped": 2}
+    postgresql.start()
+    for server in servers:
+        wait_for(lambda server=server: ledger(server)["pending"] == 0)  # type: ignore[misc]
+    assert [ledger(server)["dropped"] for server in servers] == [0, 2, 2]
+    assert ask(refusing, "tiny").status == 200
+    assert kept(in_state) == 0
