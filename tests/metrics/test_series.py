@@ -13,6 +13,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from ollamamax.metrics.catalogue import Metric
+from ollamamax.metrics.families import CompactHistogram
 from ollamamax.metrics.models import ModelLabels
 from ollamamax.metrics.overflow import Overflow
 from ollamamax.metrics.series import CounterSeries, HistogramSeries, ModelFamilies, SummarySeries
@@ -33,6 +34,8 @@ class Shown:
         """The families, without what stock ones add."""
         families = [one() for one in self._make]
         for family in families:
+            if isinstance(family, CompactHistogram):
+                continue  # of ours, and without
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
         return families
 
