@@ -55,6 +55,7 @@ DEV = [
     *DOCS,
     "build>=1.2",
     "import-linter>=2.5",
+    "matplotlib>=3.10",  # draws the pictures of the dashboards for the documentation
     "mutmut>=3.8,<3.9",  # its configuration changes with minor releases
     "mypy>=2.4,<2.5",  # a minor release may find more: raised on purpose, not by the day
     "mypy-zope>=1.0.17",

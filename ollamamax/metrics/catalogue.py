@@ -219,7 +219,7 @@ DB_CLOSED = Metric(
     "counter",
     ("reason",),
     "Database connections closed, by reason",
-    closed={"reason": ("error", "shutdown")},
+    closed={"reason": ("error",)},
 )
 DB_QUERIES = Metric(
     "db_queries_total",
