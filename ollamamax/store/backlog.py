@@ -28,7 +28,7 @@ class Backlog:
 
     Attributes:
         accepted: the number of the last row that was taken; rows are numbered from 1.
-        dropped: rows lost so far.
+        dropped: rows lost so far, one for each request.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -74,7 +74,7 @@ class Backlog:
         if writing is not None and _final_of(writing.row, row) is writing.row:
             return
         if not self.has_room and not was_begun:
-            self.dropped += 1
+            self.dropped += row.is_final  # of a request that runs there is another row to come
             return
         if not row.is_final:
             self._begun.add(row.id)

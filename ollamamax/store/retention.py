@@ -1,6 +1,6 @@
 """How long rows stay: what is too old, or takes too much room, becomes daily sums, and its room is given back.
 
-That happens on the writer's thread in units of work of a few hundred rows, with a pause after each, so that the groups
+That happens on the writer's thread in units of work of a hundred rows, with a pause after each, so that the groups
 of the ledger hardly wait for it. Wherever it is broken off, it goes on with the next round.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
@@ -51,6 +51,7 @@ class Spool:
         self._instance = instance
         self._threads = threads if threads is not None else _thread()
         self._threads.start()
+        self._is_closed = False
         self.rows = self.bytes = self.damaged = 0
         self._see()
 
@@ -76,7 +77,10 @@ class Spool:
         return self._run(self._files.inherit)
 
     def close(self) -> Deferred[None]:
-        """Fires when the files are left to whoever comes next."""
+        """Fires when the files are left to whoever comes next; may be called again."""
+        if self._is_closed:
+            return succeed(None)
+        self._is_closed = True
         return self._run(self._files.close).addBoth(self._ended)
 
     def _ended(self, result: object) -> None:

@@ -5,6 +5,7 @@ second gateway, which nobody kills, shares database and spool.
 
 `OLLAMAMAX_TEST_KILLS=N` kills N times, at random moments, instead of twice; and on PostgreSQL the end of what the
 killed ones left is then awaited from the living gateway, which takes more than a minute, where else a judge is called.
+That is longer than a test may take: `-o faulthandler_timeout=0` lets it.
 """
 
 from __future__ import annotations
@@ -119,7 +120,12 @@ def control(tmp_path: Path) -> Path:
 def start(processes: Processes, node: str, control: Path) -> Start:
     """Starts a gateway with planted bugs, none of which is in force, whose clients' own ids are noted."""
     path = os.pathsep.join([str(PLANTED), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environ = {"OLLAMAMAX_TRUSTED_NETWORKS": "127.0.0.0/8", "PYTHONPATH": path, "PLANTED_BUGS": str(control)}
+    environ = {
+        "OLLAMAMAX_TRUSTED_NETWORKS": "127.0.0.0/8",
+        "OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "20",
+        "PYTHONPATH": path,
+        "PLANTED_BUGS": str(control),
+    }
     return lambda *options, **more: processes.gateway(node, *options, environ=environ | more)
 
 

@@ -43,11 +43,13 @@ def test_rows_are_kept_where_wanted_and_as_many(processes: Processes, postgresql
     (file := tmp_path / "small.toml").write_text(
         f'[ledger]\nspool_directory = "{tmp_path}/elsewhere"\nspool_bytes = 1\nmemory_rows = 3\n'
     )
+    patient = {"OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "20"}
     refuse = {"OLLAMAMAX_LEDGER_MEMORY_ROWS": "3", "OLLAMAMAX_LEDGER_FULL": "refuse"}
     database = f"--database={postgresql.url(postgresql.create())}"
-    default = processes.gateway(node, database, ready=False)
-    small = processes.gateway(node, database, f"--config={file}", ready=False)
-    refusing = processes.gateway(node, f"--database=sqlite:///{tmp_path}/ledger.db", environ=refuse, ready=False)
+    locked = f"--database=sqlite:///{tmp_path}/ledger.db"
+    default = processes.gateway(node, database, environ=patient, ready=False)
+    small = processes.gateway(node, database, f"--config={file}", environ=patient, ready=False)
+    refusing = processes.gateway(node, locked, environ=patient | refuse, ready=False)
     servers = (default, small, refusing)
     for server in servers:
         server.wait_ready()
@@ -63,7 +65,7 @@ def test_rows_are_kept_where_wanted_and_as_many(processes: Processes, postgresql
         assert [ledger(server) for server in (small, refusing)] == [{"pending": 3, "dropped": 1}] * 2
         assert len(list((tmp_path / "elsewhere").iterdir())) == 1
         assert kept(tmp_path / "elsewhere") == 0
-        assert not (small.directory / "state").exists()
+        assert not (small.directory / "state" / "ollamamax" / "spool").exists()
 
         assert [ask(server, "tiny").status for server in (default, small)] == [200, 200]
         refused = ask(refusing, "tiny")

@@ -380,5 +380,6 @@ def test_closing_waits_for_the_group_at_hand(case: Case, fired: Fired, tmp_path:
     assert not closed.called
     case.database.answer("a")
     fired(closed)
+    fired(case.rows.close())
     assert (case.rows.pending, case.database.asked) == (1, [])
     assert len(list(tmp_path.rglob("*.rows"))) == 1
