@@ -196,7 +196,8 @@ def _states(axes: Axes, panel: Mapping[str, Any], series: Sequence[Drawn]) -> No
         for time, until, value in _spans(each):
             shown = mapping["options"].get(f"{value:g}", {"color": "text"})
             axes.broken_barh([(time, until - time)], (row - 0.35, 0.7), color=_NAMED_COLOURS[shown["color"]])
-        axes.text(series[0].times[0], row, f" {each.name}", va="center", fontsize=6, color="white")
+        begin = next((time for time, _, _ in _spans(each)), 0.0)
+        axes.text(begin, row, f" {each.name}", va="center", fontsize=6, color="white")
     axes.set_yticks([])
     axes.set_ylim(-0.6, max(len(series), 3) - 0.4)
 
