@@ -189,7 +189,7 @@ class Killing:
         """One life: clients ask, the gateway is killed, and another one comes.
 
         Args:
-            seconds: after how long.
+            seconds: after how long; with an outage longer, so that there are rows to be owed which it has seen.
             is_alone: whether the next one knows at once that it is dead, so that what was open has its end by then.
             away: takes the database away in the middle of it.
             back: gives it back before the next start.
@@ -207,7 +207,7 @@ class Killing:
         seen = self._read()
         if away is not None:
             away()
-            self._pause.wait(seconds * 2 / 3)
+            self._pause.wait(GROUP_SECONDS + seconds / 3)
         self._clients.pause()
         killed_at = time.monotonic()
         self._gateway.signal(signal.SIGKILL)

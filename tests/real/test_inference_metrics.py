@@ -17,7 +17,7 @@ from real.samples import samples, scraped, value
 MODEL = "tiny:latest"
 MESSAGES = [{"role": "user", "content": "hello LIMIT 12"}]
 CHAT = {"model": "tiny", "messages": MESSAGES}
-ALIENS = 300
+ALIENS = 100
 COLD = "ollamamax_inference_cold_starts_total"
 IN_FLIGHT = "ollamamax_inference_in_flight"
 LOADS = "ollamamax_inference_load_duration_seconds"
@@ -108,7 +108,7 @@ def test_in_flight_while_a_stream_runs(gateway: Process) -> None:
 
 
 def test_alien_models_make_no_series(gateway: Process) -> None:
-    """Hundreds of names of no model are one series, which is there after the first."""
+    """A hundred names of no model are one series, which is there after the first."""
     with httpx.Client() as client:
 
         def ask_for(number: int) -> None:
