@@ -28,6 +28,7 @@ from real.callers import call, wait_for
 from real.processes import Process
 
 GROUP_SECONDS = 1.0
+ANSWERS = 5
 LONGEST_TOKENS = 40
 _OUTCOMES = {None, "success", "interrupted"}
 
@@ -69,6 +70,11 @@ class Clients:
         self._threads = [threading.Thread(target=self._go, daemon=True) for _ in range(count)]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def whole(self) -> int:
+        """How many answers were whole, long enough before a kill."""
+        return sum(one.whole_at is not None for one in dict(self.asked).values())
 
     def turn_to(self, gateway: Process) -> None:
         """From now on they ask this one."""
@@ -182,6 +188,7 @@ class Killing:
         self,
         seconds: float,
         *,
+        owes: bool = True,
         is_alone: bool = True,
         away: Callable[[], object] | None = None,
         back: Callable[[], object] | None = None,
@@ -189,7 +196,8 @@ class Killing:
         """One life: clients ask, the gateway is killed, and another one comes.
 
         Args:
-            seconds: after how long; with an outage longer, so that there are rows to be owed which it has seen.
+            seconds: after how long.
+            owes: not before there are rows that it will have owed.
             is_alone: whether the next one knows at once that it is dead, so that what was open has its end by then.
             away: takes the database away in the middle of it.
             back: gives it back before the next start.
@@ -201,13 +209,17 @@ class Killing:
             AssertionError: the ledger owes something; the text has all of it.
         """
         self._clients.turn_to(self._gateway)
-        self._pause.wait(seconds / 3)
-        if away is None:
-            self._pause.wait(seconds * 2 / 3)
-        seen = self._read()
+        self._pause.wait(seconds / 2)
         if away is not None:
+            seen = self._read()
             away()
-            self._pause.wait(GROUP_SECONDS + seconds / 3)
+        if owes:
+            whole = self._clients.whole
+            wait_for(lambda: self._clients.whole > whole + ANSWERS)
+            self._pause.wait(GROUP_SECONDS)
+        self._pause.wait(seconds / 2)
+        if away is None:
+            seen = self._read()
         self._clients.pause()
         killed_at = time.monotonic()
         self._gateway.signal(signal.SIGKILL)
@@ -231,7 +243,6 @@ class Killing:
     def end(self) -> Rows:
         """The last life ends well; then every answer of it has its row."""
         self._clients.turn_to(self._gateway)
-        self._pause.wait(0.2)
         self._clients.stop()
         assert self._gateway.stop() == 0
         rows = self._read()

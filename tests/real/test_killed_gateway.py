@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from postgresql_cluster import Cluster
 
 KILLS = os.environ.get("OLLAMAMAX_TEST_KILLS")
-LIVES = (1.6, 0.4)
-"""Seconds that a life lasts: long enough for rows to be owed, and shorter than that."""
+LIVES = (0.3, 0.2)
+"""Seconds that a life lasts besides what it takes for rows to be owed, which every other one does not wait for."""
 
 LONGEST_SECONDS = 2.5
 CLIENTS = 6
@@ -165,8 +165,8 @@ def on_postgresql(start: Start, control: Path, tmp_path: Path, postgresql: Clust
 
 def test_kills_on_sqlite(on_sqlite: Lives) -> None:
     """No committed row is lost, none is there twice, and what was open is interrupted at the next start."""
-    for seconds in lives():
-        on_sqlite.killing.kill(seconds)
+    for number, seconds in enumerate(lives()):
+        on_sqlite.killing.kill(seconds, owes=number % 2 == 0)
     rows = on_sqlite.killing.end()
     assert unfinished(rows) == []
     tell("SQLite", on_sqlite.killing, rows)
@@ -180,7 +180,7 @@ def test_kills_on_postgresql(on_postgresql: SharedLives) -> None:
     lived = on_postgresql
     for number, seconds in enumerate(lives()):
         if number % 2:
-            lived.killing.kill(seconds, is_alone=False)
+            lived.killing.kill(seconds, owes=False, is_alone=False)
         else:
             lived.kill_in_an_outage(seconds)
     judge(lived)
