@@ -71,7 +71,8 @@ def test_the_settings_in_force_are_printed_with_their_sources(tmp_path: Path) ->
     assert 'listen = "tcp:8080:interface=127.0.0.1"  # default' in lines
     assert 'auth = "off"  # OLLAMAMAX_AUTH' in lines
     assert f"drain_seconds = 5.0  # {file}" in lines
-    assert f'nodes = [{{"name": "desk", "url": "http://desk:11434"}}]  # {file}' in lines
+    node = '{"name": "desk", "url": "http://desk:11434", "memory_bytes": null, "disk_bytes": null}'
+    assert f"nodes = [{node}]  # {file}" in lines
     assert "limits.max_blob_bytes = null  # default" in lines
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ollamamax.store.pool import Work
 
 ROUND_SECONDS = 600.0
-FIRST_ROUND_SECONDS = 30.0
+FIRST_ROUND_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 TELLING_SECONDS = 60.0
 
@@ -73,7 +73,7 @@ class Pruning:
         self._is_failing = False
 
     def start(self) -> None:
-        """Begins half a minute from now, when there is less to do than at the start."""
+        """Begins a moment from now, when there is less to do than at the start."""
         self._first = self._clock.callLater(FIRST_ROUND_SECONDS, self._rounds.start, ROUND_SECONDS)
 
     def stop(self) -> None:
