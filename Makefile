@@ -18,7 +18,7 @@ EDITABLE := --config-settings editable_mode=compat --editable
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test coverage lint types docs package matrix mutate bench-scrape bench-observability format \
-	dashboards changelog clean
+	dashboards dashboard-pictures changelog clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
@@ -70,6 +70,9 @@ format: $(VENV)/.dev-installed ## bring the code into the one format
 
 dashboards: $(VENV)/.dev-installed ## write Grafana's dashboards anew, from deploy/grafana/dashboards to deploy/grafana/json
 	cd deploy/grafana && $(CURDIR)/$(BIN)/python -m dashboards
+
+dashboard-pictures: $(VENV)/.dev-installed ## draw the dashboards for the documentation, from a run of three minutes
+	cd tests && $(CURDIR)/$(BIN)/python -m real.dashboard_pictures $(CURDIR)/docs/dashboards
 
 changelog: $(VENV)/.dev-installed ## move the news fragments into CHANGELOG.md
 	$(BIN)/towncrier build --yes --version "$$($(BIN)/python -c 'import ollamamax; print(ollamamax.__version__)')"

@@ -38,11 +38,10 @@ TEST = [
     "ollama>=0.6.2",  # the official client, run unmodified against the server; the first that can be closed
     "openai>=3",  # the official client, run unmodified against the server
     "promql-parser>=0.12,<0.13",  # takes queries of rules and dashboards apart; a minor release may do it differently
-    "PyYAML>=6.0.2",  # msgspec reads the rules of deploy/prometheus with it; the first with wheels for 3.13
+    "PyYAML>=6.0.2",  # rules and examples of configuration, read as Prometheus and Grafana read them
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
     "pytest-xdist>=3.6.1",
-    "PyYAML>=6.0.2",  # the examples of configuration for Prometheus and Grafana, read as they read them
 ]
 
 DOCS = [
@@ -55,6 +54,7 @@ DEV = [
     *DOCS,
     "build>=1.2",
     "import-linter>=2.5",
+    "matplotlib>=3.10",  # draws the pictures of the dashboards for the documentation
     "mutmut>=3.8,<3.9",  # its configuration changes with minor releases
     "mypy>=2.4,<2.5",  # a minor release may find more: raised on purpose, not by the day
     "mypy-zope>=1.0.17",

@@ -113,6 +113,7 @@ def assemble(loaded: LoadedSettings, reactor: ReactorBase, store: Store, metrics
         fleet,
         clock=reactor.seconds,
         wall_clock=time.time,
+        least_wait=settings.metrics.cold_start_seconds,
         slot_folded=lambda: metrics.overflow.add(NODE_SLOT_BUSY),
         load_folded=lambda: metrics.overflow.add(NODE_MODEL_LOADS),
     )

@@ -118,12 +118,12 @@ class Cluster:
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
-    def terminate(self, database: str) -> int:
-        """Ends every connection to a database; how many there were."""
+    def terminate(self, database: str, *, but: int = 0) -> int:
+        """Ends every connection to a database, but that of one process; how many there were."""
         return len(
             self.run(
                 "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
-                f"where datname = '{database}' and pid <> pg_backend_pid()"
+                f"where datname = '{database}' and pid not in (pg_backend_pid(), {but})"
             )
         )
 

@@ -83,6 +83,9 @@ def test_a_node_that_is_taken_away_ends_its_requests_well() -> None:
         house.node.exchange.finish()
         assert client.answers()[0].complete
         assert house.row.outcome == "success"
+        shown = house.gateway.metrics.text().decode()
+        for family in ("up", "state", "probes_total", "model_loads_total", "slot_busy_seconds_total"):
+            assert f"ollamamax_node_{family}{{" not in shown
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,10 @@ def test_a_node_that_is_taken_away_ends_its_requests_well() -> None:
         "http_requests_in_flight 1.0",
         'ollamamax_node_up{node="ollama"} 1.0',
         'ollamamax_node_in_flight{node="ollama"} 1.0',
+        'ollamamax_node_state{node="ollama",state="up"} 1.0',
+        'ollamamax_node_model_vram_bytes{model="tiny:latest",node="ollama"} 1.0',
+        'ollamamax_node_model_loads_total{cause="first",model="tiny:latest",node="ollama"} 0.0',
+        'ollamamax_node_slot_busy_seconds_total{model="tiny:latest",node="ollama"} 0.0',
         "db_connections_max_open 4.0",
         "ollamamax_ledger_pending 0.0",
         'ollamamax_reactor_tick_duration_seconds_bucket{le="0.001"} 5.0',

@@ -43,6 +43,11 @@ def test_the_version_is_printed() -> None:
         (["--help"], ["verify", "check-config", "twistd -n ollamamax"]),
         (["verify", "-h"], ["OLLAMAMAX_URL", "http://localhost:8080", "OLLAMAMAX_API_KEY", "Exit status"]),
         (["check-config", "--help"], ["--config FILE", "OLLAMAMAX_*", "Exit status"]),
+        (
+            ["usage", "--help"],
+            ["OLLAMAMAX_URL", "OLLAMAMAX_API_KEY", "--by", "30d", "--csv", "october.csv", "Exit status"],
+        ),
+        (["requests", "--help"], ["OLLAMAMAX_URL", "--follow", "--status", "24h", "Ctrl-C", "Exit status"]),
         (["database", "--help"], ["upgrade", "status", "OLLAMAMAX_DATABASE"]),
         (["database", "upgrade", "--help"], ["--config FILE", "--database URL", "Exit status"]),
         (["database", "status", "--help"], ["--config FILE", "--database URL", "Exit status"]),
@@ -66,7 +71,8 @@ def test_the_settings_in_force_are_printed_with_their_sources(tmp_path: Path) ->
     assert 'listen = "tcp:8080:interface=127.0.0.1"  # default' in lines
     assert 'auth = "off"  # OLLAMAMAX_AUTH' in lines
     assert f"drain_seconds = 5.0  # {file}" in lines
-    assert f'nodes = [{{"name": "desk", "url": "http://desk:11434"}}]  # {file}' in lines
+    node = '{"name": "desk", "url": "http://desk:11434", "memory_bytes": null, "disk_bytes": null}'
+    assert f"nodes = [{node}]  # {file}" in lines
     assert "limits.max_blob_bytes = null  # default" in lines
 
 
@@ -86,6 +92,23 @@ def test_what_is_no_url_is_a_wrong_command_line(url: str) -> None:
     result = run("verify", url)
     assert result.exit_code == 2
     assert f'"{url}" is not the URL of a server; expected one like http://localhost:8080' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["usage", "--json", "--csv"], "--json and --csv: expected one of them"),
+        (["usage", "--url", "nowhere"], '"nowhere" is not the URL of a server'),
+        (["requests", "--follow", "--running"], "--follow: expected without --running and --until"),
+        (["requests", "--follow", "--until", "1h"], "--follow: expected without --running and --until"),
+        (["requests", "--limit", "-1"], "-1 is not in the range x>=0"),
+    ],
+)
+def test_options_that_do_not_go_together(arguments: list[str], message: str) -> None:
+    """Status 2, before any server is asked."""
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_an_unknown_command_is_a_wrong_command_line() -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +78,7 @@ def wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> No
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             time.sleep(0.05)
     raise AssertionError(f"the server is not ready:\n{log.read_text(encoding='utf-8')}")
 

@@ -41,9 +41,13 @@ class Lease:
         self.node.in_flight.add(self)
         self._work.began(self)
 
-    def answered(self, report: RelayReport) -> None:
-        """The node's answer to the request is over; nothing needs to be said of one that failed without an answer."""
-        self._work.answered(self, report)
+    def answered(self, report: RelayReport) -> float | None:
+        """The node's answer to the request is over; nothing needs to be said of one that failed without an answer.
+
+        Returns:
+            How long the request waited for its model to be loaded, in seconds; None where it waited for no load.
+        """
+        return self._work.answered(self, report)
 
     def release(self) -> None:
         """Gives the place back; a second call does nothing."""

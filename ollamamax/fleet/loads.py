@@ -6,8 +6,9 @@ model that overlap are one load, whoever reports first. Only waits are counted, 
 node for is nobody's here, and several gateways count no load twice.
 
 Facts of Ollama (`server/sched.go`): a model that nobody uses leaves at the `expires_at` that `/api/ps` shows; while it
-is used the moment shown may have passed, as a new one is set at the end of the request; a model that is being loaded
-is not listed; a changed `num_ctx` and its like unload the model and load it again.
+is used the moment shown may have passed, as a new one is set at the end of the request; a model that is being loaded is
+not listed, and neither is one that uses the runner of another model of the same weights; a changed `num_ctx` and its
+like unload the model and load it again.
 """
 
 from __future__ import annotations
@@ -32,9 +33,6 @@ Found = Literal["resident", "expired", "absent"]
 """Where a request's model was when the request went to its node: in its memory; there at the last probe, with its time
 come since; or not there."""
 
-LOAD_SECONDS = 0.1
-"""A shorter wait is no load: a warm model reports a few milliseconds, never 0."""
-
 MAX_MODELS = 256
 """Models of one node that are remembered; a node may list what it likes."""
 
@@ -42,7 +40,9 @@ _MAX_WAITS = 8  # no request is still to report a load older than these: while i
 _CLOCK_SLACK_SECONDS = 1.0  # by which a node's clock may be ahead of this one's
 
 
-def wait_for_load(began: float, answered: float | None, load_seconds: float | None, found: Found) -> float | None:
+def wait_for_load(
+    began: float, answered: float | None, load_seconds: float | None, found: Found, *, least: float
+) -> float | None:
     """How long an answered request waited for its model to be loaded.
 
     Args:
@@ -50,13 +50,14 @@ def wait_for_load(began: float, answered: float | None, load_seconds: float | No
         answered: when the first byte of a good answer came; None without one.
         load_seconds: what the node says itself; None where it says nothing, as in every answer under `/v1`.
         found: where the model was when it began.
+        least: a wait that is not longer is none: a warm model reports a few milliseconds, never 0.
 
     Returns:
         Seconds, or None where it waited for no load.
     """
     if load_seconds is None and answered is not None and found != "resident":
         load_seconds = answered - began
-    return load_seconds if load_seconds is not None and load_seconds > LOAD_SECONDS else None
+    return load_seconds if load_seconds is not None and load_seconds > least else None
 
 
 @attrs.frozen
@@ -166,6 +167,12 @@ class Loads:
     def unreachable(self, node: str) -> None:
         """A node took no connection: whatever left its memory meanwhile, may have left with its process."""
         self._nodes.setdefault(node, _Memory()).restarted = True
+
+    def seen_since(self, node: str, model: str, at: float) -> bool:
+        """Whether a probe has seen a model in a node's memory, at this moment or later."""
+        memory = self._nodes.get(node)
+        known = None if memory is None else memory.models.get(model)
+        return known is not None and known.first_seen is not None and known.last_seen >= at
 
     def waited(self, node: str, model: str, began: float, ended: float, *, found: Found) -> Cause | None:
         """A request that waited for a load has ended.

@@ -1,6 +1,7 @@
 """What a node's memory holds, in numbers.
 
-Pure. A node may list what it likes: of one node `MAX_SHOWN` models are read here, in its own order.
+Pure. A node may list what it likes: of one node `MAX_SHOWN` models are read here, in its own order, and none whose name
+is too long to be shown.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ollamamax.fleet.instants import parse_instant
 from ollamamax.fleet.loads import Found
 
 MAX_SHOWN = 100
+MAX_CHARACTERS = 256
 
 
 @attrs.frozen
@@ -35,10 +37,12 @@ class Residency:
 
 def residencies(resident: Residents) -> list[Residency]:
     """The models in a node's memory."""
-    return [
+    shown = (
         Residency(name, entry.get("size"), entry.get("size_vram"), expiry(entry))
-        for name, entry in islice(resident.items(), MAX_SHOWN)
-    ]
+        for name, entry in resident.items()
+        if len(name) <= MAX_CHARACTERS
+    )
+    return list(islice(shown, MAX_SHOWN))
 
 
 def expiry(entry: ResidentEntry) -> float | None:

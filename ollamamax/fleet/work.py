@@ -1,7 +1,8 @@
 """What this gateway had its nodes do: for how long it held slots of them, and which loads its requests waited for.
 
 A model has a name of its own here when the node lists it at that moment, and keeps it; all others are `other`, and so
-are those of a node that has had `MAX_NAMED` by then. What was counted of a node is forgotten with it.
+are those of a node that has had `MAX_NAMED` by then, and names that are too long. What was counted of a node is
+forgotten with it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ollamamax.fleet import residency
-from ollamamax.fleet.loads import CAUSES, Found, Loads, wait_for_load
+from ollamamax.fleet.loads import CAUSES, Cause, Found, Loads, wait_for_load
 from ollamamax.fleet.nodes import Fleet, Node
 from ollamamax.fleet.slots import SlotKey, SlotTimes
 from ollamamax.names import is_cloud
@@ -37,6 +38,7 @@ class NodeWork:
         fleet: its listeners are joined.
         clock: monotonic seconds; the clock of the relay's reports.
         wall_clock: Unix seconds; the clock of probes.
+        least_wait: a request that waited no longer than this, in seconds, waited for no load.
         slot_folded: called for each slot, and
         load_folded: for each load, of a model for whose name a node had no room left.
     """
@@ -47,6 +49,7 @@ class NodeWork:
         *,
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
+        least_wait: float = 0.1,
         slot_folded: Callable[[], object] = int,
         load_folded: Callable[[], object] = int,
     ) -> None:
@@ -54,6 +57,7 @@ class NodeWork:
         self._fleet = fleet
         self._clock = clock
         self._wall_clock = wall_clock
+        self._least_wait = least_wait
         self._slot_folded = slot_folded
         self._load_folded = load_folded
         self._memory = Loads()
@@ -87,29 +91,40 @@ class NodeWork:
         """A lease was given back."""
         self._slots.end(lease, self._clock())
 
-    def answered(self, lease: Lease, report: RelayReport) -> None:
-        """A node's answer is over, as far as its client took it."""
+    def answered(self, lease: Lease, report: RelayReport) -> float | None:
+        """A node's answer is over, as far as its client took it.
+
+        Returns:
+            How long the request waited for its model to be loaded, in seconds; None where it waited for no load.
+        """
         node, model = lease.node, lease.wanted.model
         if model is None or is_cloud(model) or self._fleet.nodes.get(node.name) is not node:
-            return
+            return None
         good = report.status is not None and 200 <= report.status < 300
-        began = report.started_at
-        waited = wait_for_load(began, report.head_at if good else None, report.usage.load_seconds, lease.found)
+        told = report.usage.load_seconds
+        answered = report.head_at if good else None
+        waited = wait_for_load(report.started_at, answered, told, lease.found, least=self._least_wait)
         if waited is None:
-            return
-        began += self._wall_clock() - self._clock()
+            return None
+        began = report.started_at + self._wall_clock() - self._clock()
+        if told is None and not self._memory.seen_since(node.name, model, began):
+            return None  # another model of the same weights serves it
         cause = self._memory.waited(node.name, model, began, began + waited, found=lease.found)
         if cause is not None:
-            label = self._label(node, model)
-            if label == OTHER and model in node.models:
-                self._load_folded()
-            self.loads[node.name, label, cause] += 1
+            self._count_load(node, model, cause)
+        return waited
+
+    def _count_load(self, node: Node, model: str, cause: Cause) -> None:
+        label = self._label(node, model)
+        if label == OTHER and model in node.models:
+            self._load_folded()
+        self.loads[node.name, label, cause] += 1
 
     def _label(self, node: Node, model: str) -> str:
         named = self._named.setdefault(node.name, set())
         if model in named:
             return model
-        if model not in node.models or len(named) >= MAX_NAMED:
+        if model not in node.models or len(named) >= MAX_NAMED or len(model) > residency.MAX_CHARACTERS:
             return OTHER
         named.add(model)
         # From 0 on, so that the first load is an increase.

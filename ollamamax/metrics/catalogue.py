@@ -51,7 +51,7 @@ OUTCOMES = (
 """How an inference, or one attempt of it at a node, can end; the words of the ledger too."""
 
 OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
-"""What can be asked of a model; `load` is an empty prompt, which loads or unloads it."""
+"""What can be asked of a model; `load` is a request that does no more than load or unload it."""
 
 TOKEN_TYPES = ("input", "output")
 
@@ -219,7 +219,7 @@ DB_CLOSED = Metric(
     "counter",
     ("reason",),
     "Database connections closed, by reason",
-    closed={"reason": ("error", "shutdown")},
+    closed={"reason": ("error",)},
 )
 DB_QUERIES = Metric(
     "db_queries_total",

@@ -21,7 +21,7 @@ from ollamamax.metrics.models import OTHER, ModelLabels
 from ollamamax.metrics.overflow import Overflow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from ollamamax.metrics.catalogue import Metric
 
@@ -48,6 +48,7 @@ class _Series:
         self._most = most
         self._index: dict[Labels, int] = {}
         self._cells = array("d")
+        self._model_at = metric.labels.index("model") if "model" in metric.labels else None
         self._folded_at = next((metric.labels.index(name) for name in _FOLDED if name in metric.labels), None)
         if self._folded_at is not None:
             overflow.declare(metric)
@@ -56,16 +57,18 @@ class _Series:
         """How many there are."""
         return len(self._index)
 
-    def forget(self, gone: Callable[[Mapping[str, str]], bool]) -> None:
-        """Drops series; one that comes again begins at 0.
+    def models(self) -> set[str]:
+        """The models among the values of the labels; none of a family that tells none."""
+        return set() if self._model_at is None else {labels[self._model_at] for labels in self._index}
 
-        Args:
-            gone: whether the series of these labels is wanted no more.
-        """
+    def forget(self, models: Collection[str]) -> None:
+        """Drops the series of these models; one that comes again begins at 0."""
+        if self._model_at is None:
+            return
         index, self._index = self._index, {}
         cells, self._cells = self._cells, array("d")
         for labels, at in index.items():
-            if not gone(dict(zip(self.metric.labels, labels, strict=True))):
+            if labels[self._model_at] not in models:
                 self._index[labels] = len(self._cells)
                 self._cells.extend(cells[at : at + self._width])
 
@@ -154,9 +157,9 @@ class HistogramSeries(_Series):
         if asked is not None:
             self._last[labels, bucket] = asked, value
 
-    def forget(self, gone: Callable[[Mapping[str, str]], bool]) -> None:
+    def forget(self, models: Collection[str]) -> None:
         """See `_Series.forget`."""
-        super().forget(gone)
+        super().forget(models)
         self._last = {key: one for key, one in self._last.items() if key[0] in self._index}
 
     def snapshot(self) -> Callable[[], Family]:
@@ -169,8 +172,11 @@ class Series(Protocol):
 
     metric: Metric
 
-    def forget(self, gone: Callable[[Mapping[str, str]], bool]) -> None:
-        """See `_Series.forget`."""
+    def models(self) -> set[str]:
+        """The models among the values of the labels."""
+
+    def forget(self, models: Collection[str]) -> None:
+        """Drops the series of these models."""
 
     def snapshot(self) -> Callable[[], Family]:
         """Copies the numbers; gives what makes a family of them."""
@@ -198,8 +204,11 @@ class ModelFamilies:
 
     def forget_models(self) -> None:
         """Drops the series of models whose names are labels no more, which makes room for others."""
-        for series in self._families:
-            series.forget(lambda labels: "model" in labels and not self.labels.is_label(labels["model"]))
+        models = set[str]().union(*(series.models() for series in self._families))
+        gone = {model for model in models if not self.labels.is_label(model)}
+        if gone:
+            for series in self._families:
+                series.forget(gone)
 
     def snapshot(self) -> Families:
         """Copies the state as it is now."""

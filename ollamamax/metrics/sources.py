@@ -161,7 +161,8 @@ def _database(
     yield value(DB_IDLE, state.idle)
     yield value(DB_WAITS, state.wait_count)
     yield value(DB_WAIT_DURATION, state.wait_duration_seconds)
-    yield values(DB_CLOSED, (((reason,), count) for reason, count in closed))
+    # Those that the server's end closes are closed after its last scrape.
+    yield values(DB_CLOSED, (((reason,), count) for reason, count in closed if reason != "shutdown"))
     yield values(DB_QUERIES, queries)
 
 

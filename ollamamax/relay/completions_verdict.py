@@ -85,9 +85,11 @@ class CompletionsVerdict:
         self._error = self._error or not is_empty(chunk.error)
         choices = choices_of(chunk.choices)
         for choice in choices:
-            if not is_empty(choice.finish_reason):
+            goes_on = is_empty(choice.finish_reason)
+            if not goes_on:
                 self._reason = bytes(choice.finish_reason)
-            if _has_content(choice):
+            # Once there is text, whatever goes on is more of it, here as where it is not read.
+            if (goes_on and self._first_token_at is not None) or _has_content(choice):
                 self._last_content_at = now
                 if self._first_token_at is None:
                     self._first_token_at = now

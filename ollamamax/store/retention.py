@@ -1,6 +1,6 @@
 """How long rows stay: what is too old, or takes too much room, becomes daily sums, and its room is given back.
 
-That happens on the writer's thread in units of work of a few hundred rows, with a pause after each, so that the groups
+That happens on the writer's thread in units of work of a hundred rows, with a pause after each, so that the groups
 of the ledger hardly wait for it. Wherever it is broken off, it goes on with the next round.
 """
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ollamamax.store.pool import Work
 
 ROUND_SECONDS = 600.0
-FIRST_ROUND_SECONDS = 30.0
+FIRST_ROUND_SECONDS = 10.0
 PAUSE_SECONDS = 0.05
 TELLING_SECONDS = 60.0
 
@@ -73,7 +73,7 @@ class Pruning:
         self._is_failing = False
 
     def start(self) -> None:
-        """Begins half a minute from now, when there is less to do than at the start."""
+        """Begins a moment from now, when there is less to do than at the start."""
         self._first = self._clock.callLater(FIRST_ROUND_SECONDS, self._rounds.start, ROUND_SECONDS)
 
     def stop(self) -> None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ollamamax.store.retention import Retention
     from ollamamax.store.transaction import Transaction
 
-ROWS = 500
-PAGES = 250
-"""So much at a time: some hundredths of a second each on an ordinary disk."""
+ROWS = 100
+PAGES = 100
+"""So much at a time: one or two hundredths of a second each, in a file of a million rows."""
 
 _PRUNING_LOCK = 0x6F6C6C616D62  # the number after the one that upgrades lock
 _SAMPLE = 1000

@@ -11,6 +11,7 @@ from typing import Literal, cast
 import msgspec
 
 from ollamamax.errors import RequestRejected
+from ollamamax.metrics.catalogue import OPERATIONS
 from ollamamax.names import normalized
 from ollamamax.store import queries, usage
 from ollamamax.store.ledger_row import OUTCOMES
@@ -19,7 +20,6 @@ from ollamamax.store.text import storable_text
 from ollamamax.store.usage import DIMENSIONS, UsageQuery
 from ollamamax.web.parameters import Parameters, prefers_csv, status_range
 
-OPERATIONS = ("chat", "generate", "embed", "transcribe", "load")
 ORDERS: tuple[Order, ...] = ("started", "finished")
 DEFAULT_BY = ("day", "model")
 DEFAULT_USAGE_SECONDS = 30 * 86400.0

@@ -34,6 +34,12 @@ def test_a_node_that_lists_names_without_end() -> None:
     assert [one.model for one in shown] == [f"m{number}:latest" for number in range(MAX_SHOWN)]
 
 
+def test_a_name_that_is_too_long_is_not_shown() -> None:
+    """It would be in every line of a scrape."""
+    entries: dict[str, ResidentEntry] = {"x" * length: {"name": "x"} for length in (255, 256, 257)}
+    assert [len(one.model) for one in residency.residencies(entries)] == [255, 256]
+
+
 def test_one_content_is_stored_once() -> None:
     """Models of one digest share their bytes on a node's disk; one without a digest shares nothing."""
     models: dict[str, ModelEntry] = {

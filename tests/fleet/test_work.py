@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 import pytest
@@ -63,11 +64,14 @@ class Place:
         acquiring.addCallback(leases.append)
         return leases[0]
 
-    def infer(self, model: str = M, *, load: float | None = None, seconds: float = 3.0, **report: object) -> None:
-        """A request from its lease to its end, a second after its answer began."""
+    def infer(
+        self, model: str = M, *, load: float | None = None, probe: Callable[[], object] = int, **report: object
+    ) -> float | None:
+        """A request of three seconds, the answer's last one included, and what is probed before its end."""
         with self.lease(model) as lease:
             began = self.now
-            self.now += seconds
+            self.now += 3.0
+            probe()
             told = RelayReport(
                 **{
                     "outcome": "success",
@@ -80,7 +84,7 @@ class Place:
                     **report,
                 }  # type: ignore[arg-type]
             )
-            lease.answered(told)
+            return lease.answered(told)
 
     @property
     def loads(self) -> dict[tuple[str, str, str], int]:
@@ -127,22 +131,55 @@ def test_a_model_that_the_node_does_not_list_has_no_name() -> None:
     assert place.folded == {}
 
 
+def test_a_name_that_is_too_long_is_none() -> None:
+    """Though its node lists the model."""
+    place = Place()
+    place.see(place.node(), "x" * 1024)
+    with place.lease("x" * 1024):
+        place.now += 1.0
+    assert place.work.slot_seconds() == {("a", OTHER): 1.0}
+
+
+def test_how_long_a_load_takes_at_least_is_given() -> None:
+    """A shorter wait is none."""
+    place = Place()
+    place.see(place.node())
+    work = NodeWork(place.fleet, clock=lambda: 0.0, wall_clock=lambda: WALL, least_wait=1.5)
+    report = RelayReport("success", 200, None, 0.0, 9.0, usage=Usage(load_seconds=1.5), head_at=3.0)
+    lease = place.lease()
+    assert work.answered(lease, report) is None
+    assert place.work.answered(lease, report) == 1.5
+
+
 def test_waits_are_loads_with_their_causes() -> None:
-    """By what the node says, in its dialect or by the first byte; what is warm, or an error, is none."""
+    """By what the node says, and where it says nothing by the first byte; what is warm, or an error, is none."""
     place = Place()
     node = place.node()
     place.see(node)
-    place.infer(load=2.0)
+    assert place.infer(load=2.0) == 2.0
     assert place.loads == {("a", M, "first"): 1}
     place.see(node, m={"name": "m"})
-    place.infer(load=0.004)
-    place.infer()  # under /v1, and warm
-    place.infer(N, status=404, outcome="client_error")
-    place.infer(N, status=None, head_at=None, outcome="client_disconnected")
+    warm = [
+        place.infer(load=0.004),
+        place.infer(),
+        place.infer(N, status=404, outcome="client_error"),
+        place.infer(N, status=None, head_at=None, outcome="client_disconnected"),
+    ]
+    assert warm == [None] * 4
     assert place.loads == {("a", M, "first"): 1}
-    place.infer(load=2.0)
-    place.infer(N)
+    assert place.infer(load=2.5) == 2.5
+    assert place.infer(N, probe=lambda: place.see(node, n={"name": "n"})) == 2.0
     assert place.loads == {("a", M, "first"): 1, ("a", M, "options"): 1, ("a", N, "first"): 1}
+
+
+def test_a_model_that_uses_the_runner_of_another_one_is_not_loaded() -> None:
+    """It never comes to be listed in memory; an answer that says nothing of loads was not waiting for one."""
+    place = Place()
+    node = place.node()
+    place.see(node, m={"name": "m"})
+    waits = [place.infer(N, probe=lambda: place.see(node, m={"name": "m"})) for _ in range(3)]
+    assert waits == [None] * 3
+    assert place.loads == {}
 
 
 def test_causes_are_shown_from_0_on() -> None:

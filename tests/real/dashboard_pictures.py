@@ -19,13 +19,15 @@ from deploy.dashboard_files import DASHBOARDS, Asked, asked, panels
 from real.drawn_panels import Drawn, named, picture
 from real.monitored import Monitored, monitored
 from real.processes import Processes
+from real.prometheus import Result
 
-SECONDS = 120.0
-LOCKED_FROM, LOCKED_UNTIL = 30.0, 45.0
-NODE_ENDS = 75.0
-STANDS_STILL = 95.0
-STEP_SECONDS = 2
-RATE_INTERVAL = "8s"
+SECONDS = 180.0
+LOCKED_FROM, LOCKED_UNTIL = 45.0, 65.0
+NODE_ENDS = 110.0
+STANDS_STILL = 145.0
+STEP_SECONDS = 5
+"""Between two scrapes, and between two points of a line."""
+RATE_INTERVAL = "20s"
 
 
 @attrs.frozen
@@ -64,20 +66,20 @@ def drawn(servers: Monitored, query: Asked, span: Span) -> list[Drawn]:
     """What a query gave, as series to draw."""
     promql = query.promql(RATE_INTERVAL, f"{math.ceil(span.end - span.start)}s")
     if query.instant:
-        results = servers.prometheus.instant(promql, time=str(span.end))
-        samples = [[result["value"]] for result in results]
-    else:
-        results = servers.prometheus.range(promql, span.start, span.end, STEP_SECONDS)
-        samples = [result["values"] for result in results]
+        now = servers.prometheus.instant(promql, time=str(span.end))
+        return [_series(query, result, [0.0], {0: float(result["value"][1])}) for result in now]
+    steps = range(0, int(span.end - span.start) + 1, STEP_SECONDS)
+    results = servers.prometheus.range(promql, span.start, span.end, STEP_SECONDS)
     return [
-        Drawn(
-            named(query.legend, result["metric"]),
-            result["metric"],
-            [moment - span.start for moment, _ in values],
-            [float(value) for _, value in values],
-        )
-        for result, values in zip(results, samples, strict=True)
+        _series(query, result, steps, {round(moment - span.start): float(value) for moment, value in result["values"]})
+        for result in results
     ]
+
+
+def _series(query: Asked, result: Result, times: Sequence[float], values: Mapping[float, float]) -> Drawn:
+    """One series at all times, with a gap where there was no value."""
+    labels = result["metric"]
+    return Drawn(named(query.legend, labels), labels, times, [values.get(time, math.nan) for time in times])
 
 
 def found(name: str, package: str = "") -> str:
@@ -94,7 +96,7 @@ def main(folder: Path, program: Callable[..., str] = found) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         processes = Processes(Path(temporary))
         try:
-            with monitored(processes, program, Path(temporary)) as servers:
+            with monitored(processes, program, Path(temporary), interval=f"{STEP_SECONDS}s") as servers:
                 span = run(servers)
                 series: Mapping[str, Mapping[str, Sequence[Drawn]]] = {
                     name: {

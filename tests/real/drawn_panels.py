@@ -88,9 +88,10 @@ def picture(dashboard: Mapping[str, Any], series: Mapping[str, Sequence[Drawn]],
             figure.text(0.008, top - 0.55 / height, panel["title"], fontsize=10, color=_FAINT, va="center")
             continue
         bottom = top - place["h"] / height
-        inside = (left + 0.03, bottom + 1.0 / height, place["w"] / COLUMNS - 0.042, (place["h"] - 2.1) / height)
+        inside = (left + 0.045, bottom + 1.0 / height, place["w"] / COLUMNS - 0.055, (place["h"] - 2.1) / height)
         axes = figure.add_axes(inside)
-        axes.set_title(panel["title"], fontsize=8, weight="bold", loc="left", x=-0.02)
+        axes.set_title(panel["title"], fontsize=8, weight="bold", loc="left")
+        axes.set_axisbelow(True)
         _KINDS[panel["type"]](axes, panel, series.get(panel["title"], ()))
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
@@ -102,20 +103,21 @@ def told(value: float, unit: str) -> str:
     """A value with its unit, as short as it can be read."""
     if not math.isfinite(value):
         return "–"
-    scale, name = 1.0, ""
-    if unit == "s":
-        scale, name = next((each for each in _TIMES if abs(value) >= each[0]), _TIMES[-1])
-    elif unit == "bytes":
-        scale, name = next((each for each in _SIZES if abs(value) >= each[0]), _SIZES[-1])
-    elif unit == "percentunit":
-        scale, name = 0.01, "%"
+    if unit in _SCALES:
+        scale, name = next((each for each in _SCALES[unit] if abs(value) >= each[0]), _SCALES[unit][-1])
     else:
-        name = {"reqps": "req/s", "cps": "/s", "ops": "ops/s"}.get(unit, unit.removeprefix("suffix: "))
-    return f"{value / scale:.3g} {name if name not in ('short', 'none') else ''}".strip()
+        scale, prefix = next((each for each in _THOUSANDS if abs(value) >= each[0]), (1.0, ""))
+        name = prefix + _NAMES.get(unit, f" {unit.removeprefix('suffix: ')}")
+    return f"{value / scale:.3g}{name}" if value else f"0{_NAMES.get(unit, '')}"
 
 
-_TIMES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
-_SIZES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
+_SCALES = {
+    "s": ((86400.0, " d"), (3600.0, " h"), (60.0, " min"), (1.0, " s"), (1e-3, " ms"), (1e-6, " µs")),
+    "bytes": ((2.0**40, " TiB"), (2.0**30, " GiB"), (2.0**20, " MiB"), (2.0**10, " KiB"), (1.0, " B")),
+    "percentunit": ((0.01, " %"),),
+}
+_THOUSANDS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
+_NAMES = {"reqps": "/s", "cps": "/s", "ops": "/s", "suffix: tok/s": "/s", "short": "", "none": "", "suffix: tokens": ""}
 
 
 def _unit(panel: Mapping[str, Any]) -> str:
@@ -180,10 +182,11 @@ def _number(axes: Axes, panel: Mapping[str, Any], series: Sequence[Drawn]) -> No
 
 
 def _bars(axes: Axes, panel: Mapping[str, Any], series: Sequence[Drawn]) -> None:
-    names, values = [each.name for each in series], [each.last for each in series]
-    axes.barh(names, values, color="#5b8fd6", height=0.6)
-    axes.bar_label(axes.containers[0], [f" {told(value, _unit(panel))}" for value in values])  # type: ignore[arg-type]
-    axes.margins(x=0.15)
+    rows = range(len(series))
+    axes.barh(rows, [each.last for each in series], color="#9dbbe6", height=0.75)
+    for row, each in zip(rows, series, strict=True):
+        axes.text(0, row, f" {each.name}: {told(each.last, _unit(panel))}", va="center", fontsize=6)
+    axes.set_yticks([])
     _scaled(axes, panel, "x")
 
 
@@ -193,14 +196,16 @@ def _states(axes: Axes, panel: Mapping[str, Any], series: Sequence[Drawn]) -> No
         for time, until, value in _spans(each):
             shown = mapping["options"].get(f"{value:g}", {"color": "text"})
             axes.broken_barh([(time, until - time)], (row - 0.35, 0.7), color=_NAMED_COLOURS[shown["color"]])
-    axes.set_yticks(range(len(series)), [each.name for each in series])
+        begin = next((time for time, _, _ in _spans(each)), 0.0)
+        axes.text(begin, row, f" {each.name}", va="center", fontsize=6, color="white")
+    axes.set_yticks([])
     axes.set_ylim(-0.6, max(len(series), 3) - 0.4)
 
 
 def _spans(series: Drawn) -> Iterator[tuple[float, float, float]]:
     """From when until when the series had which value."""
     for place, (time, value) in enumerate(zip(series.times, series.values, strict=True)):
-        if place + 1 < len(series.times):
+        if place + 1 < len(series.times) and math.isfinite(value):
             yield time, series.times[place + 1], value
 
 

@@ -33,6 +33,7 @@ _BUSY = ("--tokens-per-second=300", "--ollama-version=0.24.0", "--fail=busy:0.25
 _EMBEDS = ("--model=minilm,capabilities=embedding",)
 _ALONE = ("--model=solo", "--load-seconds=0.1")
 
+# Probes have time: a node that is only slow, as on a busy machine, is not to be taken for the one that ends.
 _CONFIGURATION = """\
 database_pool_size = 2
 
@@ -41,6 +42,7 @@ memory_rows = 20
 
 [probe]
 interval_seconds = 1.0
+timeout_seconds = 10.0
 """
 _NODE = """
 [nodes.{name}]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
+import promql_parser as promql
 import pytest
 from deploy.dashboard_files import QUERIES, Asked
-from deploy.expressions import sample_labels, sample_names
+from deploy.expressions import sample_labels, selectors
 from real.monitored import monitored
 from real.processes import Processes
 from real.prometheus import Prometheus
@@ -118,12 +120,12 @@ def test_what_was_quiet_would_be_told(program: Callable[..., str], tmp_path: Pat
     tests: list[dict[str, Any]] = []
     for query in QUERIES:
         if str(query) in QUIET:
-            names = sorted(sample_names(query.promql()))
-            growing = [{"series": name + _selector(known[name]), "values": "0+1x60"} for name in names]
-            told = _selector({label for label in known[names[0]] if f"{{{{{label}}}}}" in query.legend})
+            series = {f"{one.name}{_labels(known[one.name or ''], one)}" for one in selectors(query.promql())}
+            growing = [{"series": one, "values": "0+1x60"} for one in sorted(series)]
+            told = dict.fromkeys(re.findall(r"\{\{(\w+)\}\}", query.legend), "x")
             # A rate of what grows by one a second is one, and so is a share of two that grow alike.
             expected: dict[str, Any] = {"expr": query.promql(RATE_INTERVAL), "eval_time": "30s"}
-            expected["exp_samples"] = [{"labels": told, "value": 1}]
+            expected["exp_samples"] = [{"labels": _written(told), "value": 1}]
             tests.append({"interval": "1s", "input_series": growing, "promql_expr_test": [expected]})
     assert len(tests) == len(QUIET)
     file = tmp_path / "quiet.yml"
@@ -133,5 +135,11 @@ def test_what_was_quiet_would_be_told(program: Callable[..., str], tmp_path: Pat
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def _selector(labels: Iterable[str]) -> str:
-    return "{" + ",".join(f'{label}="x"' for label in sorted(labels)) + "}"
+def _labels(names: Iterable[str], selector: promql.VectorSelector) -> str:
+    """A value for each label, so that the selector takes the series."""
+    wanted = {one.name: one.value for one in selector.matchers.matchers if one.op == promql.MatchOp.Equal}
+    return _written({name: wanted.get(name, "x") for name in names})
+
+
+def _written(labels: Mapping[str, str]) -> str:
+    return "{" + ",".join(f'{name}="{value}"' for name, value in sorted(labels.items())) + "}"

@@ -6,90 +6,33 @@ with `OLLAMA_MAX_LOADED_MODELS=1` and models `tiny` and `thinker` of different w
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
 import httpx
 import pytest
 from real.callers import wait_for
+from real.crooked_nodes import CROOKED, NAMES, crooked_nodes
 from real.processes import Process, Processes
 from real.samples import Series, samples, scraped
 
-from ollamamax.fleet.dialling import MAX_ANSWER_BYTES
 from ollamamax.fleet.nodes import PROBE_RESULTS
 from ollamamax.fleet.residency import MAX_SHOWN
 
 PATIENCE_SECONDS = 30.0
 PROBE_TIMEOUT_SECONDS = 3.0
-NAMES = 3000
 OVERFLOWED = "ollamamax_metrics_series_overflowed_total"
-
-CROOKED = {
-    "silent": "timeout",
-    "broken": "closed_early",
-    "odd": "bad_answer",
-    "failing": "bad_status",
-    "huge": "too_large",
-    "many": "ok",
-}
-"""Nodes at one server, each under a path of its own, and what their probes end with."""
-
-
-class CrookedNodes(BaseHTTPRequestHandler):
-    """Answers a probe as the first part of its path says."""
-
-    protocol_version = "HTTP/1.1"
-    released = threading.Event()
-
-    def log_message(self, *_: object) -> None:
-        """Says nothing."""
-
-    def do_GET(self) -> None:
-        """Answers one request, or none."""
-        _, kind, path = self.path.split("/", 2)
-        listed = [{"name": f"m{number}", "size": 1, "size_vram": 1} for number in range(NAMES)]
-        good = {"version": "0.33.0"} if path == "api/version" else {"models": listed}
-        match kind:
-            case "silent":
-                self.released.wait(PATIENCE_SECONDS)
-            case "broken":
-                self._answer(200, b"{", announced=100)
-            case "odd":
-                self._answer(200, b"[]")
-            case "failing":
-                self._answer(503, b"{}")
-            case "huge":
-                self._answer(200, b"", announced=MAX_ANSWER_BYTES + 1)
-            case "many":
-                self._answer(200, json.dumps(good).encode())
-        self.close_connection = True
-
-    def _answer(self, status: int, body: bytes, announced: int | None = None) -> None:
-        with suppress(ConnectionError):
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body) if announced is None else announced))
-            self.end_headers()
-            self.wfile.write(body)
 
 
 @pytest.fixture(scope="module")
-def crooked() -> Iterator[str]:
-    """The URL of the server of all crooked nodes."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), CrookedNodes)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    CrookedNodes.released.set()
-    server.shutdown()
-    server.server_close()
+def crooked() -> Iterator[Mapping[str, str]]:
+    """The URLs of all crooked nodes."""
+    with crooked_nodes() as urls:
+        yield urls
 
 
 @attrs.frozen
@@ -131,7 +74,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(shared_processes: Processes, crooked: str, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(shared_processes: Processes, crooked: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> World:
     """All of it, with the node `silent` still asked for the first time when the gateway is looked at first."""
     loading = (
         os.environ.get("OLLAMAMAX_TEST_NODES", "").split(",")[0]
@@ -139,7 +82,7 @@ def world(shared_processes: Processes, crooked: str, tmp_path_factory: pytest.Te
             "--max-loaded-models=1", "--load-seconds=0.3", "--tokens-per-second=500", "--model=tiny", "--model=thinker"
         ).url
     )
-    urls = {"loading": loading, "absent": "http://127.0.0.1:9", **{kind: f"{crooked}/{kind}" for kind in CROOKED}}
+    urls = {"loading": loading, "absent": "http://127.0.0.1:9", **crooked}
     tables = [f'[nodes.{name}]\nurl = "{url}"\n' for name, url in urls.items()]
     tables[1] += 'memory_bytes = "24 GiB"\ndisk_bytes = "1 TB"\n'
     config = Path(tmp_path_factory.mktemp("settings")) / "ollamamax.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING
 from real.callers import Answer, call, wait_for
 from real.observed_settings import observes
 from real.processes import Process, Processes
+
+from ollamamax.store.sqlite import DEFAULT_FILE_NAME
+from ollamamax.store.upgrade import Administration
 
 if TYPE_CHECKING:
     from postgresql_cluster import Cluster
@@ -78,3 +82,32 @@ def test_rows_are_kept_where_wanted_and_as_many(processes: Processes, postgresql
     assert [ledger(server)["dropped"] for server in servers] == [0, 2, 2]
     assert ask(refusing, "tiny").status == 200
     assert kept(in_state) == 0
+
+
+@observes("ledger.retention_days", "ledger.retention_bytes")
+def test_rows_stay_as_long_as_is_wanted(processes: Processes, tmp_path: Path) -> None:
+    """Rows of three days ago stay by default; beyond an age or a size they are sums, and nothing of them is lost."""
+    limits = ({}, {"OLLAMAMAX_LEDGER_RETENTION_DAYS": "1"}, {"OLLAMAMAX_LEDGER_RETENTION_BYTES": "1"})
+    started_at = time.time() - 3 * 86400
+    servers = []
+    for number, limit in enumerate(limits):
+        (directory := tmp_path / str(number)).mkdir()
+        Administration("", directory).upgrade()
+        file = directory / DEFAULT_FILE_NAME
+        with closing(sqlite3.connect(file)) as database, database:
+            row = ("old", started_at, started_at + 1, "/api/chat", "chat", "success", 1, 5, 7)
+            columns = "id, started_at, finished_at, endpoint, operation, outcome, attempts, input_tokens, output_tokens"
+            database.execute(f"insert into requests ({columns}) values ({','.join('?' * len(row))})", row)
+        option = f"--database=sqlite:///{file}"
+        servers.append(processes.gateway("--simulate=0", option, environ=limit, ready=False))
+    for server in servers:
+        server.wait_ready()
+    wait_for(lambda: [rows(server) for server in servers] == [1, 0, 0])
+    for server in servers:
+        (sums,) = call(server.url, "GET", "/api/v1/usage?by=model").json()["usage"]
+        assert (sums["requests"], sums["input_tokens"], sums["output_tokens"]) == (1, 5, 7)
+
+
+def rows(server: Process) -> int:
+    """How many rows a server shows."""
+    return len(call(server.url, "GET", "/api/v1/inference/requests").json()["requests"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-import pytest
 from store.databases import PostgresqlHome
 from store.rows import DAY, TODAY, done, fill, finished_row
 
@@ -47,7 +46,7 @@ def test_what_is_too_old() -> None:
 
 
 def test_old_rows_become_sums(database: Database, logged: list[str]) -> None:
-    """Half a minute after the start, some hundred at a time, with pauses; what runs stays, and one line tells of it."""
+    """Half a minute after the start, a hundred at a time, with pauses; what runs stays, and one line tells of it."""
     old = [finished_row(f"old {number}", TODAY - 2 * DAY + number) for number in range(ROWS + 1)]
     running = LedgerRow(id="runs", started_at=1.0, endpoint="/api/chat")
     fill(database, [*old, running, finished_row("young", TODAY - DAY)])
@@ -108,9 +107,8 @@ def test_a_database_that_is_away_is_waited_for(database: Database, logged: list[
     background.stop()
 
 
-def test_rows_that_take_too_much_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_take_too_much_room(database: Database) -> None:
     """The oldest go, however young they are, until the rest has room; a running one stays."""
-    monkeypatch.setattr(ollamamax.store.retention_statements, "ROWS", 100)
     fill(database, [LedgerRow(id="runs", started_at=1.0, endpoint="/api/chat")])
     fill(database, [finished_row(f"{number:04}", TODAY + number, end_user="u" * 400) for number in range(1500)])
     analyse(database)
@@ -162,12 +160,12 @@ def test_only_one_server_prunes_at_a_time(postgresql_database: Database) -> None
 
 
 def test_a_file_shrinks(sqlite_database: Database) -> None:
-    """What rows have left is given back to the file system, a few hundred pages at a time."""
+    """What rows have left is given back to the file system, a hundred pages at a time."""
     fill(sqlite_database, [finished_row(f"{number:04}", 1.0 + number, end_user="u" * 400) for number in range(3000)])
     sqlite_database.ask("pragma wal_checkpoint(truncate)")
     before = sqlite_database.path.stat().st_size
     background = pruning(sqlite_database, Retention(days=1, bytes=None))
-    sqlite_database.reactor.pump([FIRST_ROUND_SECONDS, *([PAUSE_SECONDS] * 40)])
+    sqlite_database.reactor.pump([FIRST_ROUND_SECONDS, *([PAUSE_SECONDS] * 60)])
     background.stop()
     assert sqlite_database.ask("pragma freelist_count") == [(0,)]
     sqlite_database.ask("pragma wal_checkpoint(truncate)")

@@ -47,6 +47,7 @@ FULL = LedgerRow(
     output_seconds=2.5,
     first_token_seconds=3.5,
     duration_seconds=4.5,
+    node_seconds=5.5,
     instance="i",
 )
 BARE = LedgerRow(id="b", started_at=3.0, endpoint="/api/embed")

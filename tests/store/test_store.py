@@ -209,7 +209,10 @@ async def test_a_url_of_its_own(tmp_path: Path) -> None:
         ("http://h", "database: http is not supported; expected sqlite:////path/to/file or postgresql://USER@HOST/DA"),
         ("oracle://h:port/d", "database: not a URL; expected sqlite:////path/to/file or postgresql://USER@HOST/DATAB"),
         ("sqlite://", "database: a SQLite URL names a file, as in sqlite:////var/lib/ollamamax/ollamamax.db"),
-        ("sqlite:////nowhere/a.db", "database /nowhere/a.db: /nowhere/a.db.lock cannot be made: No such file or dir"),
+        (
+            "sqlite:////proc/no/a.db",
+            "database /proc/no/a.db: /proc/no/a.db.lock cannot be made: No such file",
+        ),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path, url: str, line: str) -> None:

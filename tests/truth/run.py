@@ -114,8 +114,11 @@ class Report:
         outcomes = self.outcomes()
         by_dialect = Counter(f"{seen.ask.dialect}{' stream' * seen.ask.stream}" for seen in self.seen)
         tokens = [sum(row[name] or 0 for row in self.rows.values()) for name in ("input_tokens", "output_tokens")]
+        phases = sum(row["load_seconds"] is not None for row in self.rows.values())
+        retries = sum(max(0, row["attempts"] - 1) for row in self.rows.values())
         lines = [
-            f"{len(self.seen)} requests, {len(self.complaints)} complaints; tokens {tokens[0]} in, {tokens[1]} out",
+            f"{len(self.seen)} requests, {len(self.complaints)} complaints",
+            f"tokens {tokens[0]} in, {tokens[1]} out; phases of {phases} requests; {retries} tried elsewhere",
             "outcomes: " + ", ".join(f"{name} {outcomes[name]}" for name in OUTCOMES),
             f"{self._otherwise()} ended otherwise than they were meant to",
             "asked: " + ", ".join(f"{name} {count}" for name, count in sorted(by_dialect.items())),

@@ -90,7 +90,7 @@ class House:
             self._runners = simulation.runners
             self.reactor.listenTCP(NODE_PORT, site)
         loaded = LoadedSettings(
-            Settings(**{"listen": LISTEN, "state_directory": "/nowhere", "models": models_settings or {}, **settings}),
+            Settings(**{"listen": LISTEN, "state_directory": "/proc/no", "models": models_settings or {}, **settings}),
             dict.fromkeys(LEAVES, "default") | (sources or {}),
         )
         self.gateway = Gateway(loaded, cast("Any", self.reactor), open_store=self._open_store)

@@ -8,6 +8,8 @@ import pytest
 from twisted.web.http import parse_qs
 
 from ollamamax.errors import RequestRejected
+from ollamamax.metrics import catalogue
+from ollamamax.store.ledger_row import OUTCOMES
 from ollamamax.store.queries import Position, Selection
 from ollamamax.store.usage import UsageQuery
 from ollamamax.web.selections import cursor_of, selection_of, usage_query_of
@@ -112,3 +114,8 @@ def test_what_is_no_question_of_usage(query: str) -> None:
     """What sums are not kept by cannot be asked for."""
     with pytest.raises(RequestRejected):
         usage_query_of(given(query), NOW)
+
+
+def test_outcomes_are_those_of_the_metrics() -> None:
+    """And the one that no process lives to count."""
+    assert (*catalogue.OUTCOMES, "interrupted") == OUTCOMES

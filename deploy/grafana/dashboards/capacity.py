@@ -26,6 +26,10 @@ _READING = """\
 | none of these | there is room | nothing |
 """
 
+_WAITED = share(
+    total(rate("ollamamax_inference_cold_starts_total", MODEL), "model"), total(rate(_REQUESTS, MODEL), "model")
+)
+
 _QUESTION = Row(
     "Do we need another GPU?",
     [words("How to read this", "What the panels below mean together.", _READING, height=7)],
@@ -63,7 +67,8 @@ _SLOTS = Row(
             "What each node writes, as a part of the most that it wrote within the time shown. Busy and far below: "
             "it is slower than it was. Busy and near 100 %: it gives all that it has.",
             "percentunit",
-            Query(f"{_WRITTEN} / max_over_time(({_WRITTEN})[{RANGE}:{RATE}])", "{{node}}"),
+            # The best is looked for step by step, so that what is better still may lie between two steps.
+            Query(f"clamp_max({_WRITTEN} / max_over_time(({_WRITTEN})[{RANGE}:{RATE}]), 1)", "{{node}}"),
             span=8,
             most=1,
         ),
@@ -131,11 +136,9 @@ _WAITS = Row(
             "Requests that waited for a load",
             "The share of each model's requests that found it not loaded.",
             "percentunit",
+            # Two families: a rate of the one may be drawn out a little further than the other's.
             Query(
-                share(
-                    total(rate("ollamamax_inference_cold_starts_total", MODEL), "model"),
-                    total(rate(_REQUESTS, MODEL), "model"),
-                ),
+                f"clamp_max({_WAITED}, 1)",
                 "{{model}}",
             ),
             span=8,
@@ -160,7 +163,7 @@ _MEMORY = Row(
             "How often each model was loaded, and why.",
             "short",
             Query(
-                total(f"increase({series(_LOADS, NODE, MODEL)}[{RANGE}])", "model", "cause"),
+                f"{total(f'increase({series(_LOADS, NODE, MODEL)}[{RANGE}])', 'model', 'cause')} > 0",
                 "{{model}} {{cause}}",
             ),
             span=8,

@@ -43,9 +43,9 @@ _HEALTH = Row(
         ),
         lines(
             "Probes by result",
-            "What the gateways' probes came to.",
+            "What the gateways' probes came to: `ok`, or what was wrong.",
             "cps",
-            Query(total(rate("ollamamax_node_probes_total", NODE), "node", "result"), "{{node}} {{result}}"),
+            Query(total(rate("ollamamax_node_probes_total", NODE), "result"), "{{result}}"),
             span=8,
         ),
         lines(

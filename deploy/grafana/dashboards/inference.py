@@ -50,7 +50,7 @@ _TRAFFIC = Row(
             "Requests that failed for a reason of the fleet's: no usable node, a node's error, a stream that broke "
             "or stayed incomplete.",
             "reqps",
-            Query(total(rate(_REQUESTS, MODEL, f'outcome=~"{OURS}"'), "model", "outcome"), "{{model}} {{outcome}}"),
+            Query(total(rate(_REQUESTS, MODEL, f'outcome=~"{OURS}"'), "outcome"), "{{outcome}}"),
             stacked=True,
         ),
         lines(
@@ -58,7 +58,7 @@ _TRAFFIC = Row(
             "Bad bodies, unknown models, and clients that did not wait: nothing that the fleet could do better, "
             "unless they did not wait because it was slow.",
             "reqps",
-            Query(total(rate(_REQUESTS, MODEL, f'outcome=~"{CALLERS}"'), "model", "outcome"), "{{model}} {{outcome}}"),
+            Query(total(rate(_REQUESTS, MODEL, f'outcome=~"{CALLERS}"'), "outcome"), "{{outcome}}"),
             stacked=True,
         ),
     ],
@@ -139,7 +139,8 @@ _PHASES = Row(
         ),
         lines(
             "The gateway's own part",
-            "Time within the gateway while nobody else is waited for. It should stay in the milliseconds.",
+            "Time within the gateway while nobody else is waited for. It should stay in the milliseconds; it says "
+            "no more than 0.1 s, where the last bucket ends.",
             "s",
             *quantiles(_OVERHEAD),
             worst(_OVERHEAD, by="operation"),
