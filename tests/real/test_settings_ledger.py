@@ -87,7 +87,11 @@ def test_rows_are_kept_where_wanted_and_as_many(processes: Processes, postgresql
 @observes("ledger.retention_days", "ledger.retention_bytes")
 def test_rows_stay_as_long_as_is_wanted(processes: Processes, tmp_path: Path) -> None:
     """Rows of three days ago stay by default; beyond an age or a size they are sums, and nothing of them is lost."""
-    limits = ({}, {"OLLAMAMAX_LEDGER_RETENTION_DAYS": "1"}, {"OLLAMAMAX_LEDGER_RETENTION_BYTES": "1"})
+    limits: tuple[dict[str, str], ...] = (
+        {},
+        {"OLLAMAMAX_LEDGER_RETENTION_DAYS": "1"},
+        {"OLLAMAMAX_LEDGER_RETENTION_BYTES": "1"},
+    )
     started_at = time.time() - 3 * 86400
     servers = []
     for number, limit in enumerate(limits):
