@@ -1,13 +1,15 @@
 """A node that answers with what it has ready, so that it is never what a benchmark waits for.
 
-`canned_node.py TOKENS`: a chat is a stream of so many tokens, each in a chunk of its own, sent at once.
+A chat is a stream of as many tokens as `num_predict` says, as fast as they can be written, each in a chunk and a call
+of the system of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import sys
+import re
+from functools import cache
 
 MODEL = {
     "name": "tiny:latest",
@@ -39,23 +41,27 @@ def whole(document: object) -> bytes:
     return head.encode() + body
 
 
-def stream(tokens: int) -> bytes:
-    """An answer of lines."""
+@cache
+def stream(tokens: int) -> tuple[bytes, ...]:
+    """An answer of lines, in the pieces in which it is written."""
     lines: list[object] = [{**MOMENT, "message": {"role": "assistant", "content": "word "}, "done": False}] * tokens
     pieces = [json.dumps(line).encode() + b"\n" for line in [*lines, {**END, "eval_count": tokens}]]
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    *chunks, last = (b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return head + chunks[0], *chunks[1:], last + b"0\r\n\r\n"
+
+
+LISTS = {
+    b"/api/version": whole({"version": "0.33.0"}),
+    b"/api/tags": whole({"models": [MODEL]}),
+    b"/api/ps": whole({"models": [RESIDENT]}),
+}
 
 
 class Canned(asyncio.Protocol):
-    """One connection of the gateway's.
+    """One connection of the gateway's."""
 
-    Args:
-        answers: by path.
-    """
-
-    def __init__(self, answers: dict[bytes, bytes]) -> None:
-        self._answers = answers
+    def __init__(self) -> None:
         self._received = b""
         self._transport: asyncio.WriteTransport | None = None
 
@@ -73,23 +79,20 @@ class Canned(asyncio.Protocol):
             after = end + 4 + (int(rest.split(b"\r\n", 1)[0]) if found else 0)
             if len(self._received) < after:
                 return
-            self._received = self._received[after:]
+            body, self._received = self._received[end + 4 : after], self._received[after:]
             assert self._transport is not None
-            self._transport.write(self._answers[head.split(b" ", 2)[1]])
+            path = head.split(b" ", 2)[1]
+            wanted = re.search(rb'"num_predict": ?(\d+)', body)
+            for piece in (LISTS[path],) if path in LISTS else stream(int(wanted[1]) if wanted else 20):
+                self._transport.write(piece)
 
 
-async def main(tokens: int) -> None:
+async def main() -> None:
     """Listens, says where, and answers until it is ended."""
-    answers = {
-        b"/api/version": whole({"version": "0.33.0"}),
-        b"/api/tags": whole({"models": [MODEL]}),
-        b"/api/ps": whole({"models": [RESIDENT]}),
-        b"/api/chat": stream(tokens),
-    }
-    server = await asyncio.get_running_loop().create_server(lambda: Canned(answers), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
     print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main())

@@ -1,8 +1,8 @@
 """A gateway as `twistd` starts it, its log on standard output: `gateway.py [--blind] OPTIONS`.
 
 `--blind` takes out what observes requests and leaves what serves them: no timing, no access log, no accounts and
-nothing of them in the ledger, no metrics of requests, inference, nodes or the event loop. What reads along in the relay
-stays: it decides how an answer ends, which is service. The product has no such switch; the parts are put in place of
+nothing of them in the ledger, no metrics of requests, inference or the event loop. What reads along in the relay stays,
+as it decides how an answer ends, and so does what is known of nodes, by which they are chosen. The product has no such switch; the parts are put in place of
 the real ones before the server is assembled.
 """
 

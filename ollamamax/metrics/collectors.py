@@ -16,7 +16,7 @@ import attrs
 from prometheus_client.registry import Collector
 from twisted.logger import Logger
 
-from ollamamax.metrics.families import CompactHistogram, Families, Family, empty, series_of
+from ollamamax.metrics.families import CompactFamily, Families, Family, empty, series_of
 
 if TYPE_CHECKING:
     from ollamamax.metrics.catalogue import Metric
@@ -122,25 +122,18 @@ def _checked(family: Family, names: Container[str]) -> Family:
     """Drops `_created` samples, and raises for what would fail later in the rendering of the whole registry."""
     if family.name not in names:
         raise ValueError(f"{family.name} is not declared for this collector")
-    if isinstance(family, CompactHistogram):
-        for labels, counts, total in family.rows:
-            _check_labels(family, labels)
-            float(total)
-            float(sum(counts))
+    if isinstance(family, CompactFamily):
+        family.check()
         return family
     created = f"{family.name}_created"
     family.samples = [sample for sample in family.samples if sample.name != created]
     for sample in family.samples:
         if type(sample.value) is not float:
             float(sample.value)
-        _check_labels(family, sample.labels.values())
+        for text in sample.labels.values():
+            if not isinstance(text, str):
+                raise TypeError(f"a label of {family.name} is no text")
     return family
-
-
-def _check_labels(family: Family, values: Iterable[object]) -> None:
-    for text in values:
-        if not isinstance(text, str):
-            raise TypeError(f"a label of {family.name} is no text")
 
 
 def _nothing() -> Iterable[Family]:

@@ -7,13 +7,13 @@ lock at every turn, so its length is what streams feel. Timestamps and units are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from prometheus_client.utils import floatToGoString
 
-from ollamamax.metrics.families import CompactHistogram, Exemplars, Family, bounds_of
+from ollamamax.metrics.families import Family, Histogram, Summary, Values, bounds_of
 
 if TYPE_CHECKING:
     from prometheus_client.samples import Exemplar, Sample
@@ -34,16 +34,11 @@ def exposition(families: Iterable[Family], *, openmetrics: bool) -> Iterator[byt
     Returns:
         Pieces of at most `PIECE_LINES` lines, to be joined.
     """
-    numbers = _Numbers()
+    writer = _Writer(openmetrics=openmetrics)
     lines: list[str] = []
     for family in families:
         lines.append(_head(family, openmetrics=openmetrics))
-        written = (
-            _rows(family, numbers, family.exemplars if openmetrics else {})
-            if isinstance(family, CompactHistogram)
-            else (_line(sample, numbers, openmetrics=openmetrics) for sample in family.samples)
-        )
-        for line in written:
+        for line in writer.lines(family):
             lines.append(line)
             if len(lines) >= PIECE_LINES:
                 yield "".join(lines).encode("utf-8", "replace")
@@ -62,6 +57,94 @@ class _Numbers(dict[float, str]):
         return text
 
 
+class _Pairs(dict[str, str]):
+    """The values of one label with its name, escaped; they too come again and again."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def __missing__(self, value: str) -> str:
+        pair = self[value] = _pair(self._name, value)
+        return pair
+
+
+class _Writer:
+    """Writes the series of families, line by line."""
+
+    def __init__(self, *, openmetrics: bool) -> None:
+        self._openmetrics = openmetrics
+        self._numbers = _Numbers()
+        self._pairs: dict[str, _Pairs] = {}
+
+    def lines(self, family: Family) -> Iterator[str]:
+        """The lines of one family."""
+        match family:
+            case Values():
+                return self._values(family)
+            case Summary():
+                return self._summary(family)
+            case Histogram():
+                return self._histogram(family)
+            case _:
+                return map(self._sample, family.samples)
+
+    def _values(self, family: Values) -> Iterator[str]:
+        name, text = family.metric.name, self._number
+        if not family.metric.labels:
+            return (f"{name} {text(number)}\n" for _, number in family.rows)
+        joined = self._joiner(family.metric.labels)
+        if family.type == "info":
+            return (f"{name}{{{joined(labels)}}} 1.0\n" for labels, _ in family.rows)
+        return (f"{name}{{{joined(labels)}}} {text(number)}\n" for labels, number in family.rows)
+
+    def _summary(self, family: Summary) -> Iterator[str]:
+        name, text = family.metric.name, self._number
+        joined = self._joiner(family.metric.labels)
+        for labels, count, total in family.rows:
+            place = f"{{{joined(labels)}}}" if labels else ""
+            yield f"{name}_count{place} {text(count)}\n"
+            yield f"{name}_sum{place} {floatToGoString(total)}\n"
+
+    def _histogram(self, family: Histogram) -> Iterator[str]:
+        """The lines of a histogram; `le` stands among the labels where the alphabet has it."""
+        name, names, numbers = family.name, family.metric.labels, self._numbers
+        before = self._joiner(names, lambda label: label < "le")
+        after = self._joiner(names, lambda label: label > "le")
+        bounds = bounds_of(family.metric)
+        exemplars = family.exemplars if self._openmetrics else {}
+        for labels, counts, total in family.rows:
+            first, last = before(labels), after(labels)
+            head = f'{name}_bucket{{{first}{"," if first else ""}le="'
+            tail = f'"{"," if last else ""}{last}}} '
+            for at, (bound, count) in enumerate(zip(bounds, accumulate(counts), strict=True)):
+                exemplar = _exemplar(exemplars.get((labels, at))) if exemplars else ""
+                yield f"{head}{bound}{tail}{numbers[count]}{exemplar}\n"
+            both = f"{first}{',' if first and last else ''}{last}"
+            place = f"{{{both}}}" if both else ""
+            yield f"{name}_count{place} {numbers[sum(counts)]}\n"
+            yield f"{name}_sum{place} {floatToGoString(total)}\n"
+
+    def _sample(self, sample: Sample) -> str:
+        """A line of the stock client's."""
+        labels = ",".join([_pair(name, text) for name, text in sorted(sample.labels.items())])
+        place = f"{{{labels}}}" if labels else ""
+        exemplar = _exemplar(sample.exemplar) if self._openmetrics else ""
+        return f"{sample.name}{place} {self._number(sample.value)}{exemplar}\n"
+
+    def _number(self, number: float) -> str:
+        # 0.0 and -0.0 are the same key.
+        return self._numbers[number] if number else floatToGoString(number)
+
+    def _joiner(
+        self, names: Sequence[str], wanted: Callable[[str], bool] = lambda _: True
+    ) -> Callable[[Sequence[str]], str]:
+        """What makes the text of labels, in the order of their names, from their values in the declared order."""
+        order = sorted((name, at) for at, name in enumerate(names) if wanted(name))
+        places = [(self._pairs.setdefault(name, _Pairs(name)), at) for name, at in order]
+        return lambda values: ",".join([pairs[values[at]] for pairs, at in places])
+
+
 def _head(family: Family, *, openmetrics: bool) -> str:
     name, kind = family.name, family.type
     about = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
@@ -71,37 +154,6 @@ def _head(family: Family, *, openmetrics: bool) -> str:
         name += _TEXT_SUFFIXES.get(kind, "")
         kind = {"info": "gauge", "unknown": "untyped"}.get(kind, kind)
     return f"# HELP {name} {about}\n# TYPE {name} {kind}\n"
-
-
-def _line(sample: Sample, numbers: _Numbers, *, openmetrics: bool) -> str:
-    labels = ",".join([_pair(name, text) for name, text in sorted(sample.labels.items())])
-    exemplar = _exemplar(sample.exemplar) if openmetrics else ""
-    value = numbers[sample.value] if sample.value else floatToGoString(sample.value)
-    return f"{sample.name}{{{labels}}} {value}{exemplar}\n" if labels else f"{sample.name} {value}{exemplar}\n"
-
-
-def _rows(family: CompactHistogram, numbers: _Numbers, exemplars: Exemplars) -> Iterator[str]:
-    """The lines of a histogram; `le` stands among the labels where the alphabet has it."""
-    name, names = family.name, family.metric.labels
-    order = sorted(range(len(names)), key=names.__getitem__)
-    before = [at for at in order if names[at] < "le"]
-    after = [at for at in order if names[at] > "le"]
-    bounds = bounds_of(family.metric)
-    for labels, counts, total in family.rows:
-        first, last = _joined(names, labels, before), _joined(names, labels, after)
-        head = f'{name}_bucket{{{first}{"," if first else ""}le="'
-        tail = f'"{"," if last else ""}{last}}} '
-        for at, (bound, count) in enumerate(zip(bounds, accumulate(counts), strict=True)):
-            exemplar = exemplars.get((labels, at)) if exemplars else None
-            yield f"{head}{bound}{tail}{numbers[count]}{_exemplar(exemplar)}\n"
-        both = f"{first}{',' if first and last else ''}{last}"
-        place = f"{{{both}}}" if both else ""
-        yield f"{name}_count{place} {numbers[sum(counts)]}\n"
-        yield f"{name}_sum{place} {floatToGoString(total)}\n"
-
-
-def _joined(names: Sequence[str], values: Sequence[str], places: Sequence[int]) -> str:
-    return ",".join([_pair(names[at], values[at]) for at in places])
 
 
 def _pair(name: str, text: str) -> str:

@@ -4,8 +4,8 @@
 Nothing is rendered on the reactor's thread: what lives there is copied when a scrape arrives, by `memcpy` for the big
 part. A rendering still competes for the interpreter's lock. A thread that wants it back waits for the other one's turn
 to end (`sys.getswitchinterval`, 5 ms), and the event loop gives it up in every call of the system. So what is rendered
-comes in pieces of a fraction of a millisecond, and after each the thread sleeps a moment, in which the loop has the
-lock alone.
+comes in pieces of a fraction of a millisecond, and after each the thread sleeps for several times as long, in which the
+loop has the lock alone: a scrape may take its time, a token not.
 """
 
 from __future__ import annotations
@@ -41,8 +41,11 @@ THREADS = 2
 MAX_RENDERINGS = 8
 """How many scrapes that cannot share a rendering may be under way; each can hold a text of some hundred kilobytes."""
 
-BREATH_SECONDS = 0.0003
-"""How long a rendering lets go of the interpreter's lock after each piece."""
+BREATHS = 4.0
+"""How many times as long as it worked a rendering lets go of the interpreter's lock, after each piece."""
+
+MAX_BREATH_SECONDS = 0.005
+"""The longest that it does; a piece that took long had to wait itself."""
 
 GZIP_LEVEL = 3
 """A quarter larger than the default level's, in a fifth of its time."""
@@ -139,7 +142,7 @@ class ExpositionResource:
         if shared is None or shared.finished:
             if sum(not other.finished for other in self._renderings.values()) >= MAX_RENDERINGS:
                 return self._refuse(request, TooManyScrapes())
-            shared = self._renderings[wanted] = _Rendering(wanted, self._metrics, self._breathe)
+            shared = self._renderings[wanted] = _Rendering(wanted, self._metrics, self._seconds, self._breathe)
         self._jobs += 1
         self._waiting.add(request)
         self._threads.callInThreadWithCallback(
@@ -200,11 +203,14 @@ class _Rendering:
 
     _log = Logger()
 
-    def __init__(self, wanted: Wanted, metrics: Metrics, breathe: Callable[[float], object]) -> None:
+    def __init__(
+        self, wanted: Wanted, metrics: Metrics, seconds: Callable[[], float], breathe: Callable[[float], object]
+    ) -> None:
         self.finished = False
         self._wanted = wanted
         self._registry = metrics.registry
         self._snapshot = metrics.snapshot()
+        self._seconds = seconds
         self._breathe = breathe
         self._lock = Lock()
         self._body: bytes | None = None
@@ -225,9 +231,11 @@ class _Rendering:
         registry = self._registry if names is None else self._registry.restricted_registry(names)
         pieces = []
         with rendering(self._snapshot, whole=names is None):
+            began = self._seconds()
             for piece in exposition(registry.collect(), openmetrics=self._wanted.openmetrics):
                 pieces.append(piece)
-                self._breathe(BREATH_SECONDS)
+                self._breathe(min(MAX_BREATH_SECONDS, BREATHS * (self._seconds() - began)))
+                began = self._seconds()
         body = b"".join(pieces)
         return gzip.compress(body, GZIP_LEVEL) if self._wanted.compressed else body
 

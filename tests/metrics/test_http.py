@@ -19,7 +19,7 @@ from ollamamax.metrics.catalogue import (
     SERIES_OVERFLOWED,
 )
 from ollamamax.metrics.collectors import SafeCollector
-from ollamamax.metrics.families import CompactHistogram
+from ollamamax.metrics.families import CompactFamily
 from ollamamax.metrics.http import HTTP_METRICS, MAX_SERIES, HttpMetrics, method_label
 from ollamamax.metrics.overflow import OVERFLOW_METRICS
 
@@ -45,7 +45,7 @@ class TwoFamilies:
         wanted = ("http_requests", "http_request_duration_seconds")
         families = [family for family in self._collect() if family.name in wanted]
         for family in families:
-            if isinstance(family, CompactHistogram):
+            if isinstance(family, CompactFamily):
                 continue  # has none, and no list of samples to take them out of
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
         return families

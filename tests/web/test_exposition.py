@@ -32,7 +32,7 @@ from zope.interface import implementer
 from ollamamax.metrics.catalogue import Metric
 from ollamamax.metrics.families import Families, Family, value
 from ollamamax.metrics.registry import Metrics
-from ollamamax.web.exposition import BREATH_SECONDS, MAX_RENDERINGS, ExpositionResource
+from ollamamax.web.exposition import BREATHS, MAX_BREATH_SECONDS, MAX_RENDERINGS, ExpositionResource
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -112,16 +112,22 @@ class Scraped:
         self.turns = Turns()
         self.clock = Clock()
         self.breaths: list[float] = []
+        self.piece_seconds = 0.0
         self.failure = failure
         self.renderings = 0
         self.metrics.add("renderings", [RENDERINGS], lambda: self._render)
         self.resource = ExpositionResource(
-            self.metrics, Here(), threads=self.turns, seconds=self.clock.seconds, breathe=self._breathe
+            self.metrics, Here(), threads=self.turns, seconds=self._seconds, breathe=self._breathe
         )
         root = Resource()
         root.putChild(b"metrics", self.resource)
         self._agent = RequestTraversalAgent(root)
         self.resource.start()
+
+    def _seconds(self) -> float:
+        """A clock by which a piece takes its time between two looks at it."""
+        self.clock.advance(self.piece_seconds)
+        return self.clock.seconds()
 
     def _render(self) -> Iterable[Family]:
         self.renderings += 1
@@ -316,15 +322,20 @@ def test_a_failed_rendering_is_answered(flush_logged_errors: Flush) -> None:
 
 
 def test_a_rendering_lets_the_loop_have_its_turns() -> None:
-    """It pauses after each piece, and so the more often the more there is."""
+    """After each piece it pauses for several times as long as that took, but never for long."""
     scraped = Scraped()
     scraped.scrape()
     few = len(scraped.breaths)
+    scraped.piece_seconds = 0.001
     for number in range(200):
         scraped.metrics.http.observe("GET", f"/{number}", 200, 0.2)
     scraped.scrape()
-    assert len(scraped.breaths) > 2 * few + 10
-    assert set(scraped.breaths) == {BREATH_SECONDS}
+    breaths = scraped.breaths[few:]
+    assert len(breaths) > 2 * few + 10
+    assert breaths[1:] == [pytest.approx(BREATHS * 0.001)] * (len(breaths) - 1)
+    scraped.piece_seconds = 9.0
+    scraped.scrape()
+    assert scraped.breaths[-1] == MAX_BREATH_SECONDS
 
 
 def test_scrapes_are_timed() -> None:
