@@ -66,7 +66,7 @@ def start_nodes(processes: Processes, directory: Path, count: int = 3) -> Nodes:
             f"--accounts={files[name]}",
             *(f"--model={model},capabilities={CAPABILITIES.get(model, 'completion')}" for model in MODELS),
             "--load-seconds=0.05",
-            "--prompt-seconds=0.03",
+            "--prompt-seconds=0.025",
             "--tokens-per-second=500",
             "--parallel=32",
             "--max-loaded-models=4",
