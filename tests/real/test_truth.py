@@ -1,7 +1,9 @@
 """The truth: what is reported of requests is what happened to them, by every account that there is.
 
-The run is of a few hundred requests, with `OLLAMAMAX_TEST_TRUTH=5000` of as many. With `OLLAMAMAX_TEST_NODES=URL,URL`
-it is before real nodes, which need the models `tiny`, `thinker` and `senses` and 50 tokens in a second.
+The run is of a few hundred requests; `OLLAMAMAX_TEST_TRUTH=5000` asks for as many (it takes longer than a test may, so
+with `-o faulthandler_timeout=0`), `OLLAMAMAX_TEST_TRUTH_CLIENTS=4` for so many at a time: how close first tokens are is
+a matter of that. With `OLLAMAMAX_TEST_NODES=URL,URL` the run is before real nodes, which need the models `tiny`,
+`thinker` and `senses` and 50 tokens in a second.
 
 That the comparison finds what it should is seen on defects that are planted in a running server, one at a time.
 """
@@ -19,6 +21,7 @@ from truth import real_asks
 from truth.asks import SIMULATED, counts, mixed
 from truth.run import Nodes, run, start_gateway, start_nodes
 
+CLIENTS = int(os.environ.get("OLLAMAMAX_TEST_TRUTH_CLIENTS", "16"))
 REQUESTS = int(os.environ.get("OLLAMAMAX_TEST_TRUTH", "300"))
 # Of 5,000.
 _LEAST_OF_EACH = 100
@@ -48,7 +51,7 @@ def gateway(shared_processes: Processes, fleet: Nodes, tmp_path_factory: pytest.
 def test_what_is_reported_is_what_happened(gateway: Process, fleet: Nodes) -> None:
     """Outcome, tokens, phases and first token of each request, and the sums of all, by every account."""
     plots = SIMULATED if fleet.files is not None else real_asks.REAL
-    found = run(gateway, mixed(counts(REQUESTS, plots), "truth", plots=plots), files=fleet.files)
+    found = run(gateway, mixed(counts(REQUESTS, plots), "truth", plots=plots), files=fleet.files, at_a_time=CLIENTS)
     print(found)  # noqa: T201 - figures, for those who ask with -s
     assert found.complaints == []
     outcomes = found.outcomes()

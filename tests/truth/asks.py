@@ -191,7 +191,7 @@ def successes() -> Iterator[Plot]:
     yield from each(("generate",), True, prompt="")
     yield from each(("chat",), True, extra={"messages": []})
     # A thought's mark has a line of its own, so that the head comes before the first token.
-    yield from each(("generate",), True, model=THINKER, prompt="THINK SLOW 30 LIMIT 3", extra={"think": True})
+    yield from each(("generate",), True, model=THINKER, prompt="THINK SLOW 40 LIMIT 3", extra={"think": True})
 
 
 def lengths() -> Iterator[Plot]:

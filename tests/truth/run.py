@@ -66,7 +66,7 @@ def start_nodes(processes: Processes, directory: Path, count: int = 3) -> Nodes:
             f"--accounts={files[name]}",
             *(f"--model={model},capabilities={CAPABILITIES.get(model, 'completion')}" for model in MODELS),
             "--load-seconds=0.05",
-            "--prompt-seconds=0.03",
+            "--prompt-seconds=0.025",
             "--tokens-per-second=500",
             "--parallel=32",
             "--max-loaded-models=4",
@@ -196,8 +196,8 @@ def _compared(seen: Seen, row: Row, attempts: dict[str, list[Attempt]], *, simul
     """In what the accounts of one request differ."""
     ask = seen.ask
     if not simulated:
-        # What a real node does is its own affair, and its plan may come to nothing: it reloads a model whose client
-        # leaves at the wrong moment, and ends what others wait for. One that is left may have been done already.
+        # What a real node does is its own affair: it may end an engine that others wait for, and have answered by the
+        # time its client leaves.
         if seen.end == "left" and row["outcome"] != "client_disconnected":
             return []
         return _by_the_client(seen, row, row["output_tokens"])
