@@ -2,8 +2,8 @@
 
 `--blind` takes out what observes requests and leaves what serves them: no timing, no access log, no accounts and
 nothing of them in the ledger, no metrics of requests, inference or the event loop. What reads along in the relay stays,
-as it decides how an answer ends, and so does what is known of nodes, by which they are chosen. The product has no such switch; the parts are put in place of
-the real ones before the server is assembled.
+as it decides how an answer ends, and so does what is known of nodes, by which they are chosen. The product has no such
+switch; the parts are put in place of the real ones before the server is assembled.
 """
 
 from __future__ import annotations
