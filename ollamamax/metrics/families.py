@@ -115,7 +115,7 @@ class CompactFamily(Family, ABC):
 
     def _check_row(self, labels: Sequence[str], *numbers: float) -> None:
         for text in labels:
-            if type(text) is not str:
+            if not isinstance(text, str):
                 raise TypeError(f"a label of {self.metric.name} is no text")
         for number in numbers:
             if type(number) is not float:

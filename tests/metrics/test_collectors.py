@@ -109,3 +109,14 @@ def test_families_are_described_by_name() -> None:
     assert b"some_labelled_total" in generate_latest(some.registry.restricted_registry(["some_labelled_total"]))
     with pytest.raises(ValueError, match="Duplicated"):
         some.registry.register(SafeCollector("again", [LABELLED], fail, print))
+
+
+def test_a_label_may_be_more_than_plain_text() -> None:
+    """As a database's quoted names are: texts all the same."""
+
+    class Quoted(str):
+        __slots__ = ()
+
+    some = Observed(LABELLED, lambda: lambda: [values(LABELLED, [((Quoted("a"),), 1)])])
+    assert b'some_labelled_total{kind="a"} 1.0' in generate_latest(some.registry)
+    assert some.failed == []
