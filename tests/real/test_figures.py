@@ -319,6 +319,11 @@ def test_a_path_may_be_spelt_with_escapes(gateway: Process) -> None:
 # Pages.
 
 
+def numbered(page: Mapping[str, Any]) -> Mapping[str, object]:
+    """The pagination of a page by numbers; requests have `next` beside them, for those who go by it."""
+    return {name: number for name, number in page["pagination"].items() if name != "next"}
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_pages_make_up_the_list(gateway: Process, name: str) -> None:
     """Taken two at a time, in the same order, every item once; beyond the end there is nothing."""
@@ -326,13 +331,13 @@ def test_pages_make_up_the_list(gateway: Process, name: str) -> None:
     whole = got(gateway, f"/api/v1/{name}")
     items = whole[member]
     assert set(whole) == {member, "pagination"}
-    assert whole["pagination"] == {"limit": 100, "offset": 0, "count": len(items), "total": len(items)}
+    assert numbered(whole) == {"limit": 100, "offset": 0, "count": len(items), "total": len(items)}
     assert len(items) >= 2
     paged: list[Mapping[str, object]] = []
     for offset in range(0, len(items) + 2, 2):
         page = got(gateway, f"/api/v1/{name}?limit=2&offset={offset}")
         count = len(page[member])
-        assert page["pagination"] == {"limit": 2, "offset": offset, "count": count, "total": len(items)}
+        assert numbered(page) == {"limit": 2, "offset": offset, "count": count, "total": len(items)}
         paged += page[member]
     ids = [item.get("id", item.get("node")) for item in items]
     assert [item.get("id", item.get("node")) for item in paged] == ids
