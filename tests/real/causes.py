@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from ollamamax.metrics import catalogue as known
 from ollamamax.metrics.catalogue import Metric
 
 Happening = Callable[[World], AbstractContextManager[None]]
+Shown = Mapping[str, Sequence[tuple[Mapping[str, str], float]]]
+"""The samples of a scrape by their names: each with its labels."""
+
+NOTHING: Shown = {}
 
 _IMPATIENCE_SECONDS = 0.3
 
@@ -39,11 +43,11 @@ class Moved:
         pairs = ",".join(f'{name}="{text}"' for name, text in self.labels.items())
         return self.metric.name + (f"{{{pairs}}}" if pairs else "")
 
-    def value(self, text: str) -> float:
+    def value(self, shown: Shown) -> float:
         """What a scrape has of it; of what is distributed, how much was observed."""
         name = self.metric.name + ("_count" if self.metric.kind in ("histogram", "summary") else "")
         wanted = self.labels.items()
-        return sum(number for (_, pairs), number in samples(text, name).items() if wanted <= dict(pairs).items())
+        return sum(number for labels, number in shown.get(name, ()) if wanted <= labels.items())
 
 
 @attrs.frozen
@@ -68,6 +72,15 @@ class Cause:
 
 
 CAUSES: list[Cause] = []
+
+
+def looked_at(url: str) -> Shown:
+    """What a server shows, buckets left out."""
+    shown: dict[str, list[tuple[Mapping[str, str], float]]] = {}
+    text = "\n".join(line for line in scraped(url).splitlines() if "_bucket{" not in line)
+    for (name, pairs), number in samples(text).items():
+        shown.setdefault(name, []).append((dict(pairs), number))
+    return shown
 
 
 def cause(
@@ -103,9 +116,8 @@ def _moved(moves: tuple[Moved | Metric, ...]) -> tuple[Moved, ...]:
 
 def _resident(world: World) -> set[str]:
     """The models in the memory of the node that loads them, as the gateway sees it."""
-    found = samples(scraped(world.gateway.url), known.NODE_MODEL_SIZE.name)
-    labels = [dict(pairs) for _, pairs in found]
-    return {one["model"] for one in labels if one["node"] == "desk"}
+    shown = looked_at(world.gateway.url).get(known.NODE_MODEL_SIZE.name, ())
+    return {labels["model"] for labels, _ in shown if labels["node"] == "desk"}
 
 
 # The first gateway.
@@ -370,9 +382,9 @@ def _is_over_budget(world: World) -> Iterator[None]:
     body = {"model": "held", "messages": SAID}
     asked = {"json": body, "timeout": PATIENCE_SECONDS}
     held = threading.Thread(target=httpx.post, args=(f"{world.other.url}/api/chat",), kwargs=asked)
-    before = _BUSY_ONES.value(scraped(world.other.url))
+    before = _BUSY_ONES.value(looked_at(world.other.url))
     held.start()
-    wait_for(lambda: _BUSY_ONES.value(scraped(world.other.url)) > before)
+    wait_for(lambda: _BUSY_ONES.value(looked_at(world.other.url)) > before)
     world.ask("/api/chat", of_other=True, status=503, model="too-many", messages=SAID)
     world.failing.gate.set()
     held.join()

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 from postgresql_cluster import Cluster
-from real.causes import CAUSES, Cause, Moved
+from real.causes import CAUSES, NOTHING, Cause, Moved, Shown, looked_at
 from real.processes import Processes
-from real.samples import scraped
 from real.world import World, world
 
 from ollamamax.metrics.catalogue import CATALOGUE, PYTHON_GC_UNCOLLECTABLE
@@ -51,27 +50,27 @@ def test_causes_move_metrics(servers: World, cause: Cause) -> None:
     """What a cause is to move is off where it was while it lasts, or when it is over."""
     url = (servers.other if cause.of_other else servers.gateway).url
     every = (*cause.moves, *cause.afterwards)
-    text = "" if cause.from_nothing else scraped(url)
-    before = {str(moved): moved.value(text) for moved in every}
+    shown = NOTHING if cause.from_nothing else looked_at(url)
+    before = {str(moved): moved.value(shown) for moved in every}
     after: dict[str, float] = {}
     with cause.happens(servers):
-        _watch(lambda: scraped(url), cause.moves, before, after)
-    _watch(lambda: scraped(url), cause.afterwards, before, after)
+        _watch(lambda: looked_at(url), cause.moves, before, after)
+    _watch(lambda: looked_at(url), cause.afterwards, before, after)
     for name, value in before.items():
         sys.stdout.write(f"{cause.words} | {name} | {value:g} | {after.get(name, value):g}\n")
     assert set(before) - after.keys() == set()
 
 
 def _watch(
-    scrape: Callable[[], str], moves: Sequence[Moved], before: dict[str, float], after: dict[str, float]
+    look: Callable[[], Shown], moves: Sequence[Moved], before: dict[str, float], after: dict[str, float]
 ) -> None:
     """Looks until all of them are off where they were, as long as that may take; notes what was seen."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     left = set(moves)
     while left:
-        text = scrape()
+        shown = look()
         for moved in list(left):
-            value = moved.value(text)
+            value = moved.value(shown)
             if value != before[str(moved)]:
                 after[str(moved)] = value
                 left.discard(moved)
