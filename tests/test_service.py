@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -95,9 +96,9 @@ def test_a_store_that_is_taken_gives_the_port_back() -> None:
         assert 8080 not in house.reactor.ports
 
 
-def test_the_store_is_that_of_the_settings() -> None:
+def test_the_store_is_that_of_the_settings(tmp_path: Path) -> None:
     """What cannot be opened is told in the store's own line."""
-    with House(start=False, database="postgresql://u@127.0.0.1:1/x") as house:
+    with House(start=False, database="postgresql://u@127.0.0.1:1/x", state_directory=str(tmp_path)) as house:
         gateway = Gateway(house.gateway._loaded, cast("ReactorBase", house.reactor))
         with pytest.raises(StartError, match=r"^database postgresql://u@127.0.0.1:1/x cannot be used: "):
             gateway.startService()

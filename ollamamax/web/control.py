@@ -135,7 +135,7 @@ class ControlRoutes:
         now = self._now()
         query = usage_query_of(request.args or {}, now)
         accept = b",".join(request.requestHeaders.getRawHeaders(b"accept", ())).decode("latin-1")
-        request.setHeader(b"Vary", b"Accept")
+        request.responseHeaders.addRawHeader(b"Vary", b"Accept")
         if format_of(request.args or {}, accept) == "csv":
             request.setHeader(b"Content-Disposition", b'attachment; filename="usage.csv"')
             return respond(request, await self._ledger.usage(query, as_csv), content_type=CSV)

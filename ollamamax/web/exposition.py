@@ -172,7 +172,7 @@ class ExpositionResource:
             headers.setRawHeaders(b"Content-Type", [wanted.content_type.encode("ascii")])
             if wanted.compressed:
                 headers.setRawHeaders(b"Content-Encoding", [b"gzip"])
-            headers.setRawHeaders(b"Vary", [b"Accept, Accept-Encoding"])
+            headers.addRawHeader(b"Vary", b"Accept, Accept-Encoding")
             headers.setRawHeaders(b"Content-Length", [b"%d" % len(body)])
         else:
             body = self._refuse(request, InternalError())

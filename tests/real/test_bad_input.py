@@ -615,9 +615,11 @@ def test_what_can_be_read_in_two_ways_is_400(gateway: Process, target: str, fiel
 
 
 def test_the_log_tells_the_statuses(gateway: Process) -> None:
-    """A line each, with the answer's own status and id; no query, no body."""
-    found = asked(gateway.url, request("POST", "/api/chat?secret=1", b'{"model": "hidden"}'))
+    """A line each, with the answer's own status and id, and the model asked for; no query, nothing else of a body."""
+    body = b'{"model": "absent", "messages": [{"role": "user", "content": "hidden"}]}'
+    found = asked(gateway.url, request("POST", "/api/chat?secret=1", body))
     (line,) = [line for line in gateway.text().splitlines() if found.header("x-request-id") in line]
     assert " POST /api/chat 404 " in line
+    assert "model=absent:latest" in line
     assert "secret" not in line
     assert "hidden" not in gateway.text()
