@@ -24,6 +24,39 @@ DAY = 86400.0
 TODAY = 20_000 * DAY
 """A midnight in UTC, 2024-10-04."""
 
+FULL = LedgerRow(
+    id="a",
+    client_request_id="c",
+    started_at=1.25,
+    finished_at=1700000000.123456,
+    outcome="stream_error",
+    status=200,
+    error_code="node_failed",
+    operation="chat",
+    endpoint="/api/chat",
+    node="desk",
+    model="llama:latest",
+    requested_model="Llama",
+    input_tokens=2**40,
+    output_tokens=5,
+    cached_tokens=0,
+    attempts=2,
+    client_address="192.0.2.1",
+    key_id="k",
+    owner="o",
+    end_user="u",
+    queue_seconds=0.5,
+    slot_wait_seconds=0.25,
+    load_seconds=1.5,
+    prompt_seconds=0.125,
+    output_seconds=2.5,
+    first_token_seconds=3.5,
+    duration_seconds=4.5,
+    node_seconds=4.25,
+    instance="i",
+)
+"""A row in which no column is left out; a new one belongs in here."""
+
 
 def finished_row(identifier: str, at: float, **columns: Any) -> LedgerRow:
     """A request that was over after two seconds, on a node."""

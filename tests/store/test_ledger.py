@@ -10,6 +10,7 @@ import attrs
 import pytest
 from full_disk import no_file_longer_than
 from sqlalchemy.exc import OperationalError
+from store.rows import FULL
 from twisted.internet.defer import CancelledError, Deferred, fail
 
 from ollamamax.errors import LedgerFull
@@ -109,37 +110,7 @@ def test_a_quick_request_is_one_insert(database: Database, ledger: Ledger, fired
 
 def test_a_finished_row_replaces_its_started_one(database: Database, ledger: Ledger, fired: Fired) -> None:
     """Each value of the final row is in the database; a later repetition of either changes nothing."""
-    final = LedgerRow(
-        id="a",
-        client_request_id="c",
-        started_at=1.25,
-        finished_at=1700000000.123456,
-        outcome="stream_error",
-        status=200,
-        error_code="node_failed",
-        operation="chat",
-        endpoint="/api/chat",
-        node="desk",
-        model="llama:latest",
-        requested_model="Llama",
-        input_tokens=2**40,
-        output_tokens=5,
-        cached_tokens=0,
-        attempts=2,
-        client_address="192.0.2.1",
-        key_id="k",
-        owner="o",
-        end_user="u",
-        queue_seconds=0.5,
-        slot_wait_seconds=0.25,
-        load_seconds=1.5,
-        prompt_seconds=0.125,
-        output_seconds=2.5,
-        first_token_seconds=3.5,
-        duration_seconds=4.5,
-        node_seconds=4.25,
-        instance="i",
-    )
+    final = FULL
     for take, row in [
         (ledger.started, started("a")),
         (ledger.finished, final),

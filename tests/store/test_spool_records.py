@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from store.rows import FULL
 
 from ollamamax.store.ledger_row import LedgerRow
 from ollamamax.store.spool_records import (
@@ -19,37 +20,7 @@ from ollamamax.store.spool_records import (
     encode_group,
 )
 
-FULL = LedgerRow(
-    id="a",
-    client_request_id="c",
-    started_at=1.25,
-    finished_at=2.5,
-    outcome="success",
-    status=200,
-    error_code="e",
-    operation="chat",
-    endpoint="/api/chat",
-    node="desk",
-    model="m:latest",
-    requested_model="Ü",
-    input_tokens=2**62,
-    output_tokens=0,
-    cached_tokens=1,
-    attempts=2,
-    client_address="192.0.2.1",
-    key_id="k",
-    owner="o",
-    end_user="u",
-    queue_seconds=0.5,
-    slot_wait_seconds=0.25,
-    load_seconds=1.5,
-    prompt_seconds=0.125,
-    output_seconds=2.5,
-    first_token_seconds=3.5,
-    duration_seconds=4.5,
-    node_seconds=5.5,
-    instance="i",
-)
+LARGE = attrs.evolve(FULL, input_tokens=2**62, output_tokens=0, requested_model="Ü")
 BARE = LedgerRow(id="b", started_at=3.0, endpoint="/api/embed")
 
 
@@ -66,10 +37,10 @@ def columns() -> tuple[str, ...]:
 
 def test_rows_come_back_as_they_were() -> None:
     """Every column of every type, known or not; a row without an instance has got the writer's."""
-    record, count = encode_group([FULL, BARE], "w")
+    record, count = encode_group([LARGE, BARE], "w")
     assert (count, Head.of(record[: HEAD.size]).rows) == (2, 2)
-    assert decode_group(payload_of(record), columns()) == [FULL, attrs.evolve(BARE, instance="w")]
-    assert None not in attrs.astuple(FULL)
+    assert decode_group(payload_of(record), columns()) == [LARGE, attrs.evolve(BARE, instance="w")]
+    assert None not in attrs.astuple(LARGE)
 
 
 def test_a_file_of_another_version_can_be_read() -> None:
@@ -89,14 +60,14 @@ def test_a_row_that_cannot_be_kept_costs_only_itself() -> None:
     poison = attrs.evolve(BARE)
     object.__setattr__(poison, "node", object())
     huge = attrs.evolve(BARE, status=2**70)
-    record, count = encode_group([FULL, poison, huge], None)
-    assert (count, decode_group(payload_of(record), columns())) == (1, [FULL])
+    record, count = encode_group([LARGE, poison, huge], None)
+    assert (count, decode_group(payload_of(record), columns())) == (1, [LARGE])
 
 
 @given(st.integers(0), st.integers(0, 255))
 def test_every_changed_byte_is_found(place: int, value: int) -> None:
     """A record of which one byte is another one is never taken for what was written."""
-    record, _ = encode_group([FULL, BARE], "w")
+    record, _ = encode_group([LARGE, BARE], "w")
     changed = bytearray(record)
     changed[place % len(record)] = value
     if bytes(changed) != record:
@@ -107,7 +78,7 @@ def test_every_changed_byte_is_found(place: int, value: int) -> None:
 @given(st.integers(0))
 def test_every_cut_is_found(length: int) -> None:
     """A record that was not written to its end is damaged."""
-    record, _ = encode_group([FULL, BARE], "w")
+    record, _ = encode_group([LARGE, BARE], "w")
     cut = record[: length % len(record)]
     with pytest.raises(Damaged):
         Head.of(cut[: HEAD.size]).check(cut[HEAD.size :])
