@@ -21,6 +21,8 @@ from truth.accounts import AccountFiles, Attempt, Row
 from truth.asks import CAPABILITIES, HASTY, MODELS, OUTCOMES, Ask
 from truth.clients import Seen, ask_all
 
+from ollamamax.metrics.catalogue import NODE_LAST_PROBE
+
 HASTY_SECONDS = 1.0
 AT_A_TIME = 16
 _PATIENCE_SECONDS = 30.0
@@ -31,6 +33,7 @@ _TOLERANCE_SECONDS = 0.005
 SETTINGS = f"""
 trusted_networks = ["127.0.0.0/8"]
 [probe]
+interval_seconds = 0.5
 timeout_seconds = 20
 [models.{HASTY}]
 first_byte_seconds = {HASTY_SECONDS}
@@ -157,6 +160,9 @@ class Report:
 def run(gateway: Process, asks: Sequence[Ask], *, files: AccountFiles | None, at_a_time: int = AT_A_TIME) -> Report:
     """Sends requests and compares all accounts of them.
 
+    It begins when every node has been probed once more: what a run before it made of a node is forgotten by then, else
+    the node would be asked for nothing.
+
     Args:
         gateway: the server; nobody else asks it for anything meanwhile.
         asks: of one name.
@@ -164,6 +170,8 @@ def run(gateway: Process, asks: Sequence[Ask], *, files: AccountFiles | None, at
         at_a_time: how many requests are under way together.
     """
     name = asks[0].id.rpartition("-")[0]
+    began = time.time()
+    _happens(lambda: min(samples(scraped(gateway.url), NODE_LAST_PROBE.name).values()) > began)
     before = samples(scraped(gateway.url))
     seen = ask_all(gateway.url, asks, at_a_time=at_a_time)
     complaints: list[str] = []
