@@ -41,6 +41,7 @@ class BlindAccount:
     client = None
     row = LedgerRow(id="", started_at=0.0, endpoint="")
     model = None
+    is_closed = True
     note = asks_for = begin = failed = end = fail = give_up = nothing
 
     def __init__(self, *_collaborators: object) -> None:

@@ -41,7 +41,7 @@ class AccessLog:
     def _ended(self, result: object, request: GatewayRequest) -> None:
         status = request.code if left(request, lost=isinstance(result, Failure)) is None else CLIENT_GONE
         seconds = self._clock.seconds() - request.received_at
-        if request.account is None or request.account.row.is_final:
+        if request.account is None or request.account.is_closed:
             self._tell(request, status, seconds)
         else:
             # Whoever keeps the account hears of the end in this turn of the reactor, too.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import attrs
 from twisted.logger import Logger
 
@@ -24,7 +26,6 @@ class Account:
     """Collects what is learnt of a request, and closes with exactly one final row, which is counted as it is written.
 
     Attributes:
-        row: what is known by now.
         client: the address of whoever asks, to tell clients apart while the request runs; None where it is not known.
     """
 
@@ -37,14 +38,17 @@ class Account:
         peer = request.client_ip
         forwarded_for = _field(request, b"x-forwarded-for")
         self.client = carrier.peers.client(peer, forwarded_for)
-        self.row = LedgerRow(
-            id=request.request_id,
-            client_request_id=carrier.peers.client_request_id(peer, _field(request, b"x-request-id")),
-            started_at=carrier.now(),
-            operation=operation.name,
-            endpoint=carrier.endpoint_of(request),
-            client_address=carrier.peers.client_address(peer, forwarded_for),
-        )
+        # A row takes a while to build, so it is built when somebody wants to see it.
+        self._columns: dict[str, Any] = {
+            "id": request.request_id,
+            "client_request_id": carrier.peers.client_request_id(peer, _field(request, b"x-request-id")),
+            "started_at": carrier.now(),
+            "operation": operation.name,
+            "endpoint": carrier.endpoint_of(request),
+            "client_address": carrier.peers.client_address(peer, forwarded_for),
+        }
+        self._row: LedgerRow | None = None
+        self._attempts = 0
         request.account = self
         self._resident = False
         self._begun_at = 0.0
@@ -53,13 +57,27 @@ class Account:
         self._failed_at: float | None = None
 
     @property
+    def row(self) -> LedgerRow:
+        """What is known by now."""
+        if self._row is None:
+            self._row = LedgerRow(**self._columns)
+        return self._row
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the row is the final one."""
+        return "finished_at" in self._columns
+
+    @property
     def model(self) -> str | None:
         """The model's normalised name, once it is known."""
-        return self.row.model
+        model: str | None = self._columns.get("model")
+        return model
 
     def note(self, **known: object) -> None:
         """Takes columns that have become known."""
-        self.row = attrs.evolve(self.row, **known)  # type: ignore[arg-type]
+        self._columns.update(known)
+        self._row = None
 
     def asks_for(self, requested: str, end_user: str | None = None) -> None:
         """The model is known, as the client spells it, and for whom it asks, where it says so."""
@@ -77,11 +95,12 @@ class Account:
         Raises:
             LedgerFull: it does not go there, because its account could not be kept.
         """
-        row = attrs.evolve(self.row, node=node, attempts=self.row.attempts + 1)
-        if row.attempts == 1:
-            self._carrier.ledger.started(row)
+        there: dict[str, Any] = {"node": node, "attempts": self._attempts + 1}
+        if self._attempts == 0:
+            self._carrier.ledger.started(LedgerRow(**self._columns, **there))
             self._carrier.metrics.live.add(self)
-        self.row = row
+        self._attempts += 1
+        self.note(**there)
         self._resident = resident
         self._begun_at = self._carrier.clock()
 
@@ -105,7 +124,7 @@ class Account:
             outcome=report.outcome,
             status=report.status,
             error_code=report.error_code,
-            operation=LOAD if report.loaded else self.row.operation,
+            operation=LOAD if report.loaded else self._columns["operation"],
             input_tokens=usage.input_tokens,
             output_tokens=usage.output_tokens,
             cached_tokens=usage.cached_tokens,
@@ -134,14 +153,15 @@ class Account:
         self.note(
             finished_at=self._carrier.now(),
             duration_seconds=ended_at - self._request.received_at,
-            node_seconds=ended_at - self._begun_at if self.row.attempts else None,
+            node_seconds=ended_at - self._begun_at if self._attempts else None,
             **columns,
         )
-        self._carrier.ledger.finished(self.row)
+        row = self.row
+        self._carrier.ledger.finished(row)
         metrics = self._carrier.metrics
         metrics.live.discard(self)
         try:
-            metrics.ended(self.row, attrs.evolve(course, missing=missing_usage(self.row)))
+            metrics.ended(row, attrs.evolve(course, missing=missing_usage(row)))
         except Exception:  # noqa: BLE001 - a defect here costs this observation, never the request or its row
             self._log.failure("an inference request could not be counted")
 

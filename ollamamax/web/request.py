@@ -32,6 +32,10 @@ class HasRow(Protocol):
     def row(self) -> LedgerRow:
         """What is known by now."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the row is the final one."""
+
 
 class GatewayRequest(Request):
     """A request that the door has taken in.
