@@ -5,13 +5,13 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_to_bytes
-from uuid import uuid4
 
 from twisted.python.failure import Failure
 from twisted.web.http import parse_qs
 from twisted.web.server import Request
 
 from ollamamax.errors import BodyMemoryExhausted, BodyTooLarge, GatewayError, InternalError
+from ollamamax.identifiers import request_id
 from ollamamax.web.dialects import Dialect, answer, dialect_of
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class GatewayRequest(Request):
     that is seen). The access log hears of each end, once.
 
     Attributes:
-        request_id: a UUID of the gateway's own, sent with every answer as `X-Request-Id`, on Anthropic's routes as
+        request_id: the gateway's own id for it, sent with every answer as `X-Request-Id`, on Anthropic's routes as
             `Request-Id` too, where its clients look for it.
         received_at: when the head was complete, in seconds of the site's clock.
         body_at: when the last byte of the body had arrived; `received_at` until then, and without a body.
@@ -61,7 +61,7 @@ class GatewayRequest(Request):
 
     def __init__(self, channel: GatewayChannel) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
-        self.request_id = str(uuid4())
+        self.request_id = request_id()
         self.received_at = 0.0
         self.body_at = 0.0
         self.refusal: GatewayError | None = None
