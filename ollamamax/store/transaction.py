@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Dialect, NestedTransaction, Row, Select, Table
+from sqlalchemy import Connection, Dialect, Row, Select, Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from ollamamax.store.statistics import NO_TABLE, PoolStatistics
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping, Sequence
 
     from sqlalchemy.dialects import postgresql, sqlite
     from sqlalchemy.sql.dml import Insert, UpdateBase
@@ -79,9 +80,20 @@ class Transaction:
         with self._statistics.query("insert", statement.table.name):
             self._connection.exec_driver_sql(_compiled(statement, columns, self._connection.dialect), list(rows))
 
-    def savepoint(self) -> AbstractContextManager[NestedTransaction]:
-        """What happens inside is undone by itself where it raises; the transaction goes on."""
-        return self._connection.begin_nested()
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What happens inside is undone by itself where it raises; the transaction goes on.
+
+        As plain statements: SQLAlchemy's own ones are compiled each time, which takes as long as writing ten rows.
+        """
+        self._connection.exec_driver_sql("SAVEPOINT inner_work")
+        try:
+            yield
+        except BaseException:
+            with suppress(SQLAlchemyError):  # what raised may have ended the transaction, or the connection
+                self._connection.exec_driver_sql("ROLLBACK TO SAVEPOINT inner_work")
+            raise
+        self._connection.exec_driver_sql("RELEASE SAVEPOINT inner_work")
 
 
 @lru_cache(maxsize=16)
