@@ -32,7 +32,9 @@ def moment(seconds: float) -> str:
 
 def pair(name: str, value: object) -> str:
     """A field as text: `name=value`, the value in quotation marks where it is not one plain word."""
-    shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{name}={value:.3f}"
+    shown = str(value)
     return f"{name}={shown if _BARE.match(shown) else json.dumps(plain(shown), ensure_ascii=False)}"
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import IO
+from typing import IO, Any
 
 from twisted.logger import (
     FileLogObserver,
     FilteringLogObserver,
+    ILogFilterPredicate,
     ILogObserver,
     LogEvent,
     LogLevel,
     LogLevelFilterPredicate,
+    PredicateResult,
     formatEvent,
 )
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from ollamamax.logs.access import AccessEntry
 from ollamamax.logs.lines import json_line, text_line
@@ -31,12 +34,20 @@ def observer_factory(settings: Log) -> Callable[[IO[str]], ILogObserver]:
     """What makes an observer that writes to a file as the settings want it; the form in which `twist` asks for one."""
     line_of = json_event if settings.format == "json" else text_event
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(settings.level))
-    levels.setLogLevelForNamespace(ACCESS, LogLevel.info)
 
     def observer(file: IO[str]) -> ILogObserver:
-        return FilteringLogObserver(FileLogObserver(file, line_of), [levels])
+        return FilteringLogObserver(FileLogObserver(file, line_of), [_AccessPasses(), levels])
 
     return observer
+
+
+@implementer(ILogFilterPredicate)
+class _AccessPasses:
+    """Lets the lines of requests pass, whatever the level."""
+
+    def __call__(self, event: LogEvent) -> Any:  # noqa: ANN401 - Twisted's constants have no types
+        """`yes` for them; of all others somebody else decides."""
+        return PredicateResult.yes if event.get("log_namespace") == ACCESS else PredicateResult.maybe
 
 
 def text_event(event: LogEvent) -> str | None:
