@@ -61,6 +61,18 @@ def test_help_says_what_there_is(arguments: list[str], words: list[str]) -> None
         assert word in result.output
 
 
+@pytest.mark.parametrize(
+    ("command", "example"),
+    [("usage", "  ollamamax usage --since 7d --by model,node\n"), ("requests", "  ollamamax requests\n")],
+)
+def test_an_example_has_a_line_of_its_own(command: str, example: str) -> None:
+    """As it would be typed, whatever the width; nothing is left of what tells the help so."""
+    output = run(command, "--help").output
+    assert example in output
+    assert "\\b" not in output
+    assert "\b" not in output
+
+
 def test_the_settings_in_force_are_printed_with_their_sources(tmp_path: Path) -> None:
     """A line each, as JSON, with where it comes from; a password is masked."""
     file = tmp_path / "settings.toml"

@@ -37,7 +37,7 @@ _ANSWER_SECONDS = 60.0
 def usage(
     *, url: str, since: str | None, until: str | None, by: str | None, as_json: bool, as_csv: bool, **filtered: Values
 ) -> None:
-    r"""Print what was used: requests, tokens, and for how long nodes had them.
+    """Print what was used: requests, tokens, and for how long nodes had them.
 
     Only requests that are over count. Days are those of UTC; TIME is as 2025-10-27T10:30:00Z or 2025-10-27, or a time
     ago as 24h or 30d. A filter that is given more than once takes any of its values. The server is $OLLAMAMAX_URL, a
@@ -49,7 +49,7 @@ def usage(
     ollamamax usage --since 2025-10-01 --until 2025-11-01 --by owner,end_user --csv > october.csv
 
     Exit status: 0; 1 when the server does not answer; 2 for a wrong command line.
-    """
+    """  # noqa: D301 - click wants the character itself
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: expected one of them")
     from ollamamax.reports.usage import print_usage
@@ -78,7 +78,7 @@ def requests(
     as_json: bool,
     **filtered: Values,
 ) -> None:
-    r"""Print the last requests, the newest last.
+    """Print the last requests, the newest last.
 
     TIME is as 2025-10-27T10:30:00Z or 2025-10-27, or a time ago as 15m or 24h, and is compared with the moment at
     which a request started. STATUS may be a class as 5xx. A filter that is given more than once takes any of its
@@ -90,7 +90,7 @@ def requests(
     ollamamax requests --since 24h --status 5xx --outcome timeout --limit 100
 
     Exit status: 0; 1 when the server does not answer; 2 for a wrong command line; 130 after Ctrl-C.
-    """
+    """  # noqa: D301 - as above
     if following and (running or until):
         raise click.UsageError("--follow: expected without --running and --until")
     from ollamamax.reports import requests as reports
