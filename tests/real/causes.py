@@ -335,7 +335,10 @@ def _is_away(world: World) -> Iterator[None]:
         world.cluster.start()
 
 
-@cause("a collector has a defect", known.COLLECTOR_ERRORS)
+@cause(
+    "a collector has a defect, and leaves what Python cannot collect",
+    *(known.COLLECTOR_ERRORS, known.PYTHON_GC_UNCOLLECTABLE),
+)
 def _has_a_defect(world: World) -> Iterator[None]:
     world.defect.touch()
     try:

@@ -24,6 +24,9 @@ CROOKED = {
 }
 """Nodes at one server, each under a path of its own, and what their probes end with."""
 
+_VERSION = b'{"version":"0.33.0"}'
+_MODELS = json.dumps({"models": [{"name": f"m{n}", "size": 1, "size_vram": 1} for n in range(NAMES)]}).encode()
+
 
 class CrookedNodes(BaseHTTPRequestHandler):
     """Answers a probe as the first part of its path says."""
@@ -37,8 +40,6 @@ class CrookedNodes(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answers one request, or none."""
         _, kind, path = self.path.split("/", 2)
-        listed = [{"name": f"m{number}", "size": 1, "size_vram": 1} for number in range(NAMES)]
-        good = {"version": "0.33.0"} if path == "api/version" else {"models": listed}
         match kind:
             case "silent":
                 self.released.wait(PATIENCE_SECONDS)
@@ -51,7 +52,7 @@ class CrookedNodes(BaseHTTPRequestHandler):
             case "huge":
                 self._answer(200, b"", announced=MAX_ANSWER_BYTES + 1)
             case "many":
-                self._answer(200, json.dumps(good).encode())
+                self._answer(200, _VERSION if path == "api/version" else _MODELS)
         self.close_connection = True
 
     def _answer(self, status: int, body: bytes, announced: int | None = None) -> None:

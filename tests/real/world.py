@@ -111,7 +111,7 @@ class World:
         failing: what the pair does.
         refusing: the node that will refuse; its only model is `gone`, which the next one has, too.
         dropping: the node to which no connection will come about; its only model is `far`, which the pair has, too.
-        defect: as long as this file is there, a collector of the first gateway fails.
+        defect: as long as this file is there, a collector of the first gateway fails, and leaves garbage behind.
     """
 
     gateway: Process
@@ -176,7 +176,7 @@ def world(processes: Processes, cluster: Cluster, folder: Path) -> Iterator[Worl
                 '[nodes.rebinding]\nurl = "http://node.rebinding.test:11434"\n',
             ),
             f"--database={cluster.url(database)}",
-            environ={"PYTHONPATH": _path(ARRANGED), "FAILING_COLLECTOR": str(defect)},
+            environ={"PYTHONPATH": _path(ARRANGED), "DEFECT": str(defect)},
             ready=False,
         )
         gateway.wait_listening()
