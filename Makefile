@@ -15,6 +15,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 # What setuptools calls "compat" puts this folder on the path, so that Twisted finds the plugin in it.
 EDITABLE := --config-settings editable_mode=compat --editable
 
+# Some machines want no bytecode on their disks; here every process of the tests would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help run test coverage lint types docs package matrix mutate bench-scrape bench-observability format \
@@ -29,8 +32,8 @@ run: $(VENV)/.run-installed ## install and start the server on localhost:8080 (A
 
 test: $(VENV)/.dev-installed ## install and run all tests, with the gate on coverage (STRICT=1: nothing may be skipped)
 	@rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS) --dist=loadfile \
-		$(if $(STRICT),--strict-services) $(TESTARGS)
+	$(BIN)/python -m coverage run -m pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder \
+		--max-worker-restart=0 $(if $(STRICT),--strict-services) $(TESTARGS)
 	@$(MAKE) --no-print-directory coverage
 
 coverage: $(VENV)/.dev-installed ## the report of the last run of the tests; fails below the floor in pyproject.toml

@@ -40,6 +40,9 @@ _MODULE = pytest.StashKey[Path]()
 # A test that runs on each database says by this property on which one it ran.
 _STORE_PROPERTY = "store"
 _STORES = ("sqlite", "postgresql")
+# Folders whose tests have processes do the work; "tests" is where those of commands and documents are.
+_OF_PROCESSES = ("real", "faults", "verify", "tests")
+_UNMEASURED = ("real", "faults")
 # How often the reactor may turn before what is due at once counts as left behind (a connection's end takes two turns).
 _GRACE_TURNS = 5
 # A Deferred that nobody heard logs this first, and its failure in an event of its own.
@@ -79,7 +82,11 @@ def _draw_once(_: None) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the tests that run on each database."""
+    """Marks the tests that run on each database; puts those that wait for processes first, so that none ends the run.
+
+    Files go to the workers of a parallel run in this order (`--no-loadscope-reorder`).
+    """
+    items.sort(key=lambda item: item.path.parent.name not in _OF_PROCESSES)
     for item in items:
         kind = getattr(item, "callspec", None) and item.callspec.params.get("store_kind")  # type: ignore[attr-defined]
         if kind:
@@ -274,6 +281,19 @@ def _turn() -> None:
     from twisted.internet.task import deferLater
 
     pytest_twisted.blockon(deferLater(reactor, 0))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def look_away(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Has coverage rest where all that is to be measured happens in other processes; it would double the time."""
+    coverage = sys.modules.get("coverage")
+    measuring = coverage.Coverage.current() if coverage and request.path.parent.name in _UNMEASURED else None
+    if measuring is None:
+        yield
+        return
+    measuring.stop()
+    yield
+    measuring.start()
 
 
 # --- services of the machine -----------------------------------------------------------------------------------------
