@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import attrs
 
@@ -78,7 +79,9 @@ class PeerPolicy:
         return None
 
 
+@lru_cache(maxsize=1024)
 def _address(text: str) -> IPAddress | None:
+    """An address; kept, because each request brings its peer's several times, and the next one the same."""
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
