@@ -41,7 +41,7 @@ TEST = [
     "PyYAML>=6.0.2",  # rules and examples of configuration, read as Prometheus and Grafana read them
     "pytest>=9",  # faulthandler_exit_on_timeout
     "pytest-twisted>=1.14.3",
-    "pytest-xdist>=3.7",  # --no-loadscope-reorder
+    "pytest-xdist>=3.8",  # --no-loadscope-reorder
 ]
 
 DOCS = [
