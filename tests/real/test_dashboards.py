@@ -16,6 +16,7 @@ from real.told import PATIENCE_SECONDS, Told
 from real.world import world
 
 AGAIN_SECONDS = 6.0
+"""How long a cause is given to be told, before it is made to happen again."""
 
 WRITES = (
     "runtime: Rows that wait to be written: {{instance}}",
