@@ -122,7 +122,7 @@ class _Writer:
                 yield f"{head}{bound}{tail}{numbers[count]}{exemplar}\n"
             both = f"{first}{',' if first and last else ''}{last}"
             place = f"{{{both}}}" if both else ""
-            yield f"{name}_count{place} {numbers[sum(counts)]}\n"
+            yield f"{name}_count{place} {numbers[count]}\n"
             yield f"{name}_sum{place} {floatToGoString(total)}\n"
 
     def _sample(self, sample: Sample) -> str:
