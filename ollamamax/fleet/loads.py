@@ -1,9 +1,10 @@
 """Which loads of models requests waited for, and why each of them was needed.
 
 Pure; one machine for all nodes, told of two things. What a node's memory held, at each probe: from that it knows when a
-model left, and whether its time had come. And of every request that waited while its model was loaded: waits on one
-model that overlap are one load, whoever reports first. Only waits are counted, so a load that somebody else asked the
-node for is nobody's here, and several gateways count no load twice.
+model left, and whether its time had come. And of every request that waited while its model was loaded: at the end of
+its wait the model was there, whether a probe saw that or not; waits on one model that overlap are one load, whoever
+reports first. Only waits are counted, so a load that somebody else asked the node for is nobody's here, and several
+gateways count no load twice.
 
 Facts of Ollama (`server/sched.go`): a model that nobody uses leaves at the `expires_at` that `/api/ps` shows; while it
 is used the moment shown may have passed, as a new one is set at the end of the request; a model that is being loaded is
@@ -74,6 +75,7 @@ class _Model:
     resident: bool = False
     first_seen: float | None = None
     last_seen: float = 0.0
+    loaded_at: float = 0.0
     expires_at: float | None = None
     departure: _Departure | None = None
     waits: deque[tuple[float, float]] = attrs.field(factory=lambda: deque(maxlen=_MAX_WAITS))
@@ -82,6 +84,12 @@ class _Model:
         if self.first_seen is None:
             self.first_seen = at
         self.resident, self.last_seen, self.expires_at = True, at, expires_at
+
+    def loaded(self, at: float, probed_at: float) -> None:
+        """It was there at the end of a load; what a later probe said of it holds."""
+        self.loaded_at = max(self.loaded_at, at)
+        if at > probed_at:
+            self.resident, self.expires_at = True, None
 
     def leave(self, at: float, *, displaced: bool, restarted: bool) -> None:
         due = self.expires_at
@@ -96,7 +104,7 @@ class _Model:
         else:
             cause = "other"
         self.resident = False
-        self.departure = _Departure(self.last_seen, at, cause)
+        self.departure = _Departure(max(self.last_seen, self.loaded_at), at, cause)
 
     def covers(self, began: float, ended: float) -> bool:
         """Whether a wait belongs to a load that is known; it is part of that from now on."""
@@ -124,6 +132,7 @@ class _Model:
 @attrs.define
 class _Memory:
     models: dict[str, _Model] = attrs.field(factory=dict)
+    probed_at: float = 0.0
     restarted: bool = False
 
     def model(self, name: str) -> _Model:
@@ -157,12 +166,13 @@ class Loads:
         known = memory.models
         coming = {name for name in resident if name not in known or not known[name].resident}
         coming.update(name for name in awaited if name not in resident)
+        coming.update(name for name, model in known.items() if model.loaded_at > memory.probed_at)
         for name, model in known.items():
             if model.resident and name not in resident:
                 model.leave(at, displaced=bool(coming - {name}), restarted=memory.restarted)
         for name, expires_at in resident.items():
             memory.model(name).saw(expires_at, at)
-        memory.restarted = False
+        memory.probed_at, memory.restarted = at, False
 
     def unreachable(self, node: str) -> None:
         """A node took no connection: whatever left its memory meanwhile, may have left with its process."""
@@ -187,13 +197,15 @@ class Loads:
         Returns:
             Why the model had to be loaded; None where that load was told before.
         """
-        known = self._nodes.setdefault(node, _Memory()).model(model)
+        memory = self._nodes.setdefault(node, _Memory())
+        known = memory.model(model)
         if known.covers(began, ended):
             return None
         cause = known.cause(began, ended, found)
         known.waits.append((began, ended))
         if known.departure is not None and known.departure.last_seen <= ended:
             known.departure = None
+        known.loaded(ended, memory.probed_at)
         return cause
 
     def forget(self, node: str) -> None:

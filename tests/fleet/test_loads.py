@@ -189,6 +189,33 @@ def test_a_model_is_not_listed_while_it_is_loaded_anew() -> None:
     assert story.loads.waited("a", M, began, began + 5.0, found="resident") == "options"
 
 
+@pytest.mark.parametrize("told_of", [False, True])
+def test_a_model_that_leaves_before_a_probe_has_seen_it_again(told_of: bool) -> None:
+    """Loaded anew, which a probe saw as gone, and driven out at once: by one whose load was told of by then, or not."""
+    story = Story()
+    story.load(1, "absent", probed_first=True)
+    began = story.now
+    story.now += 2.0
+    story.see(m=0, awaited=[M])
+    assert story.loads.waited("a", M, began, began + 5.0, found="resident") == "options"
+    story.now = began + 9.0
+    if told_of:
+        assert story.loads.waited("a", N, began + 6.0, story.now, found="absent") == "first"
+    story.see(m=0, n=300)
+    assert story.loads.waited("a", M, story.now, story.now + 4.0, found="absent") == "evicted"
+
+
+def test_what_a_probe_said_after_a_load_holds() -> None:
+    """A request that had its model leave at once is told of when that has been seen: it leaves no second time."""
+    story = Story()
+    began = story.now
+    story.now += 5.0
+    story.see(m=0)
+    assert story.loads.waited("a", M, began, began + 4.0, found="absent") == "first"
+    story.see(m=0, n=300)
+    assert story.loads.waited("a", M, story.now, story.now + 4.0, found="absent") == "other"
+
+
 def test_a_model_used_beyond_the_moment_shown() -> None:
     """Nobody came and it is gone: its time came, though it was later than the one that was seen."""
     story = Story()
@@ -210,6 +237,18 @@ def test_a_departure_after_the_load_is_not_its_cause() -> None:
     story.now += 1.0
     story.see(m=0, n=300)
     assert story.loads.waited("a", M, began, began + 4.0, found="absent") == "other"
+    assert story.loads.waited("a", M, story.now, story.now + 4.0, found="absent") == "evicted"
+
+
+def test_a_departure_after_a_load_that_no_probe_saw_is_not_its_cause() -> None:
+    """The model was there at the end of a load that was told of, and so it left after all that had ended by then."""
+    story = Story()
+    story.load(1, "absent", probed_first=True)
+    began = story.now
+    assert story.loads.waited("a", M, began + 10.0, began + 14.0, found="resident") == "options"
+    story.now += 20.0
+    story.see(m=0, n=300)
+    assert story.loads.waited("a", M, began + 2.0, began + 6.0, found="resident") == "options"
     assert story.loads.waited("a", M, story.now, story.now + 4.0, found="absent") == "evicted"
 
 

@@ -18,6 +18,7 @@ import attrs
 import pytest
 from real.processes import Process, Processes
 from truth import real_asks
+from truth.accounts import AccountFiles
 from truth.asks import SIMULATED, counts, mixed
 from truth.run import Nodes, run, start_gateway, start_nodes
 
@@ -46,6 +47,15 @@ def fleet(request: pytest.FixtureRequest) -> Nodes:
 def gateway(shared_processes: Processes, fleet: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Process:
     """The server before them."""
     return start_gateway(shared_processes, tmp_path_factory.mktemp("gateway"), fleet)
+
+
+def test_an_account_that_is_still_being_written_is_none_yet(tmp_path: Path) -> None:
+    """Nodes write while their files are read."""
+    path = tmp_path / "accounts"
+    line = '{"method": "GET", "path": "/api/ps", "arrived_at": 1.0, "request_id": "run-1"}\n'
+    for written, expected in (("", 0), (line[:40], 0), (line[:-1], 0), (line, 1), (line + line[:40], 1)):
+        path.write_text(written, encoding="utf-8")
+        assert len(AccountFiles({"node": path}).attempts("run").get("run-1", [])) == expected
 
 
 def test_what_is_reported_is_what_happened(gateway: Process, fleet: Nodes) -> None:

@@ -45,7 +45,8 @@ class AccountFiles:
         """What was done for the requests of a run, by their ids, in the order in which it was begun."""
         found: dict[str, list[Attempt]] = {}
         for node, path in self._files.items():
-            for line in path.read_text(encoding="utf-8").splitlines():
+            written, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # what follows is still being written
+            for line in written.splitlines():
                 account = Account(**json.loads(line))
                 if account.request_id.rpartition("-")[0] == name:
                     found.setdefault(account.request_id, []).append(Attempt(node, account))
