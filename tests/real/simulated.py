@@ -20,6 +20,9 @@ from ollamamax.simulator.settings import SimulatorSettings
 
 PROBED = ("/api/version", "/api/tags", "/api/ps")
 
+_PATIENT_PROBES = {"OLLAMAMAX_PROBE_TIMEOUT_SECONDS": "60"}
+"""The node shares its process with the test and its clients: on a busy machine it may answer late, and yet is up."""
+
 
 def carried(simulator: SimulatorService) -> list[tuple[str, str]]:
     """Method and path of all that reached a node and was no probe, oldest first."""
@@ -72,7 +75,7 @@ async def gateway_before(
     Args:
         settings: of the simulated node.
         processes: starts the gateway.
-        environ: variables of the gateway.
+        environ: variables of the gateway, beside the time that it gives to probes.
         listen: where the node listens.
     """
     simulator = SimulatorService(reactor, listen, settings=settings)
@@ -80,7 +83,7 @@ async def gateway_before(
     try:
         # Waiting for a process blocks, and its probes want answers from here.
         node = f"--node=simulated={simulator.url}"
-        yield await deferToThread(processes.gateway, node, environ=environ), simulator
+        yield await deferToThread(processes.gateway, node, environ={**_PATIENT_PROBES, **(environ or {})}), simulator
     finally:
         await deferToThread(processes.stop_all)
         await simulator.stopService()
