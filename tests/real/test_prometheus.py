@@ -6,7 +6,6 @@ import json
 import math
 import re
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,10 +102,19 @@ class HttpPrometheus(Prometheus):
         }
 
     def stand_still(self) -> None:
-        """Makes every query from now on one about this moment, of which all samples are there."""
-        moment = time.time()
-        wait_for(lambda: min(self.value("timestamp(http_requests_in_flight)").values()) > moment, self.text)
-        self._moment = str(moment)
+        """Makes every query from now on one about the last scrape, of which all samples are there.
+
+        Not about the moment of this call: where a scrape failed, on a machine that is busy, no series is there.
+        """
+        moments: list[float] = []
+
+        def scrape_is_there() -> bool:
+            moments[:] = self.value("timestamp(http_requests_in_flight)").values()
+            return bool(moments)
+
+        wait_for(scrape_is_there, self.text)
+        (moment,) = moments
+        self._moment = f"{moment:.3f}"
 
     def _result(self, query: str) -> Sequence[Result]:
         return self.instant(query, **({"time": self._moment} if self._moment else {}))
@@ -275,6 +283,7 @@ def test_streams_held_open_are_in_flight(gateway: Process, program: Callable[...
             assert GONE not in prometheus.value("http_requests_total")
         wait_for(lambda: shows(IN_FLIGHT, NO_LABELS, 0), lambda: seen)
         wait_for(lambda: shows("http_requests_total", GONE, STREAMS), lambda: seen)
+        prometheus.stand_still()
         left = prometheus.value('ollamamax_http_client_disconnects_total{phase="mid_stream"}')
         assert left == {("", "/api/chat", ""): STREAMS}
 
