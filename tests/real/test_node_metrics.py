@@ -24,7 +24,7 @@ from ollamamax.fleet.nodes import PROBE_RESULTS
 from ollamamax.fleet.residency import MAX_SHOWN
 
 PATIENCE_SECONDS = 30.0
-PROBE_TIMEOUT_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 5.0
 OVERFLOWED = "ollamamax_metrics_series_overflowed_total"
 
 
@@ -100,11 +100,10 @@ def test_nodes_are_in_one_state_each(world: World) -> None:
     """None is known before it was asked; then one that answers is up, any other one down."""
     before = {dict(labels)["state"]: n for (_, labels), n in world.at_first.items() if ("node", "silent") in labels}
     assert before == {"unprobed": 1, "up": 0, "down": 0}
-    wait_for(lambda: world.shown("state")["silent", "down"])
-    shown = world.shown("state")
-    states = {node: state for (node, state), n in shown.items() if n}
-    assert states == dict.fromkeys(["absent", *CROOKED], "down") | {"loading": "up", "many": "up"}
-    assert len(shown) == 3 * len(states)
+    expected = dict.fromkeys(["absent", *CROOKED], "down") | {"loading": "up", "many": "up"}
+    # One whose answer came too late, on a busy machine, is up again after the next probe.
+    wait_for(lambda: {node: state for (node, state), n in world.shown("state").items() if n} == expected)
+    assert len(world.shown("state")) == 3 * len(expected)
 
 
 def test_probes_end_in_every_way(world: World) -> None:
